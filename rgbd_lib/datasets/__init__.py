@@ -1,0 +1,1 @@
+"""Data sets as scenes: read from disk, decoded once into a cache, batched and augmented on the device."""
