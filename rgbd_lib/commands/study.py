@@ -1,0 +1,70 @@
+"""``rgbd study`` and ``rgbd report``: every run, table, figure and notebook."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from rgbd_lib.errors import unknown
+
+
+def study(
+    profile: Annotated[str, typer.Option(help="Budget: smoke, quick, laptop or full.")] = "quick",
+    methods: Annotated[str, typer.Option(help="all, or names separated by commas.")] = "all",
+    seeds: Annotated[str, typer.Option(help="0-2 or 0,3,5; default: the profile's.")] = "",
+    lightings: Annotated[
+        str, typer.Option(help="What to train on, one run each: mixed,1..8 or all-but-3.")
+    ] = "mixed",
+    data: Annotated[str, typer.Option(help="Folder of the data set.")] = "data/mm5_synth",
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=0, help="Workers on this machine; default one per GPU or core; 0 = this process."),
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a running dask scheduler, like tcp://host:8786.")
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="One part alone: runs, figures or notebooks.")] = None,
+    cell_minutes: Annotated[float, typer.Option(min=0.01, help="Longest time for a notebook's cell.")] = 30,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False,
+) -> None:
+    """Do all runs that are missing, then tables and figures, then the notebooks; only what changed runs again.
+
+    A chapter is executed in place where the profile is its own, else into results/notebooks/PROFILE.
+    """
+    from rgbd_lib import batch, paths
+    from rgbd_lib.study import Wanted
+
+    if only is not None and only not in batch.PARTS:
+        raise unknown("part of the study", only, batch.PARTS)
+    os.environ.update(paths.environment())  # notebooks run in another folder
+    wanted = Wanted.parse(profile, methods, seeds, lightings, data)
+    if dry_run:
+        typer.echo(batch.plan_text(wanted, only, jobs))
+        return
+    end(batch.study(wanted, only=only, jobs=jobs, scheduler=scheduler, cell_seconds=60 * cell_minutes))
+
+
+def report() -> None:
+    """Make the data, a quick run of every method, tables, figures and chapters; the versioned ones stay."""
+    from rgbd_lib import batch, paths
+    from rgbd_lib.datasets.synthetic import write
+    from rgbd_lib.study import Wanted
+
+    os.environ.update(paths.environment())
+    data = paths.data("data/mm5_synth")
+    write(data)
+    outcome = batch.study(Wanted.parse("quick", "all", "", "mixed", str(data)), in_place=False)
+    if "tables" in outcome.done:
+        typer.echo(batch.headline("quick"))
+    end(outcome)
+
+
+def end(outcome: object) -> None:
+    """Say what failed, and leave with the code that scripts look at: 1 after failures, 130 after Ctrl-C."""
+    from rgbd_lib import batch
+
+    typer.echo(batch.summary(outcome))
+    if outcome.interrupted:
+        raise typer.Exit(130)
+    if outcome.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,179 @@
+"""Scoring a trained model: for every test scene and condition one confusion matrix, so that no later question
+(any subset of classes, any interval) needs the model again."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from rgbd_lib import metrics
+from rgbd_lib.calibration import Calibration
+from rgbd_lib.conditions import Condition, Stage, conditions_of
+from rgbd_lib.datasets.batches import normalise
+from rgbd_lib.errors import UserError
+from rgbd_lib.machine import Machine
+from rgbd_lib.material import Material
+from rgbd_lib.progress import Progress
+
+SCENES_AT_ONCE = 2  # times eight lightings: about a training batch
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Counts per scene and condition; every score but the calibration's can be computed anew from them."""
+
+    scenes: tuple[str, ...]
+    conditions: tuple[str, ...]
+    background: int | None
+    matrices: np.ndarray  # S,C,K,K int32, rows are the truth
+    boundary: np.ndarray  # S,C,D,3,K int32: pixels of the contour band in both, in truth, in prediction
+    reliability: np.ndarray  # C,2,bins,3: over all pixels / over objects; pixels, confidence, correct
+    trust: np.ndarray  # C,T: the calibration scores named in ``trust_names``
+    trust_names: tuple[str, ...]
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per condition with every score, over all scenes."""
+        rows = []
+        for c, name in enumerate(self.conditions):
+            matrix, band = self.matrices[:, c].sum(0), self.boundary[:, c].sum(0)
+            row = {
+                "condition": name,
+                "miou": metrics.miou(matrix),
+                "miou_foreground": metrics.miou(matrix, self.background, include_background=False),
+                "mean_accuracy": metrics.mean_accuracy(matrix),
+                "pixel_accuracy": metrics.pixel_accuracy(matrix),
+                "boundary_iou": metrics.nanmean(metrics.boundary_iou(band)[-1]),
+                "forgiving_miou": metrics.forgiving_miou(matrix, self.background or 0),
+                "classes": int(metrics.counted(matrix)),
+            }
+            rows.append(row | dict(zip(self.trust_names, self.trust[c], strict=True)))
+        return pd.DataFrame(rows)
+
+    def save(self, path: Path) -> None:
+        """Write all counts as one compressed file, whole or not at all."""
+        partial = path.with_suffix(".partial.npz")
+        try:
+            np.savez_compressed(
+                partial, **vars(self) | {"background": -1 if self.background is None else self.background}
+            )
+            os.replace(partial, path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise UserError(f"cannot write {path}: {error}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> "Scores":
+        """Read what ``save`` wrote."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                values = dict(stored)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read ({error}); delete it and evaluate again") from error
+        background = int(values.pop("background"))
+        names = {key: tuple(map(str, values.pop(key))) for key in ("scenes", "conditions", "trust_names")}
+        return cls(background=None if background < 0 else background, **names, **values)
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module,
+    material: Material,
+    machine: Machine,
+    *,
+    conditions: str | Sequence[Condition] = "lightings",
+    split: str = "test",
+    quiet: bool = False,
+) -> Scores:
+    """Count hits and misses of every scene of a split under every condition."""
+    todo = conditions_of(conditions, material) if isinstance(conditions, str) else tuple(conditions)
+    positions = material.splits[split]
+    model.eval()
+    trust = [Calibration(background=material.dataset.background) for _ in todo]
+    progress = Progress(len(positions), f"evaluate {split}", quiet=quiet)
+    stage, parts = Stage(material, split, machine.device), []
+    for start in range(0, len(positions), SCENES_AT_ONCE):
+        chosen = positions[start : start + SCENES_AT_ONCE]
+        parts.append(count(model, stage, machine, chosen, todo, trust))
+        for _ in chosen:
+            progress.step()
+    progress.close()
+    matrices, boundary = (np.concatenate(part) for part in zip(*parts, strict=True))
+    summaries = [one.summary() for one in trust]
+    return Scores(
+        scenes=tuple(material.cache.scenes[i] for i in positions),
+        conditions=tuple(c.name for c in todo),
+        background=material.dataset.background,
+        matrices=matrices,
+        boundary=boundary,
+        reliability=np.array([[one.reliability(), one.reliability(foreground=True)] for one in trust]),
+        trust=np.array([list(s.values()) for s in summaries]),
+        trust_names=tuple(summaries[0]),
+    )
+
+
+def count(
+    model: nn.Module,
+    stage: Stage,
+    machine: Machine,
+    positions: np.ndarray,
+    todo: Sequence[Condition],
+    trust: Sequence[Calibration],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return matrices and boundary counts of some scenes, axes S,C first; calibration goes into ``trust``."""
+    results: list[tuple[Tensor, ...]] = []
+    done = 0
+    for group in depth_groups(todo):
+        sample = stage.before(positions, group)
+        rgb, depth = stage.after(group, sample, *normalise(sample, stage.material.stats))
+        with machine.autocast(), shared_depth(model, len(group)):
+            logits = model(rgb, depth).logits.float()
+        shape, found = (len(positions), len(group)), logits.argmax(1)
+        counts = (
+            metrics.confusions(sample.label, found, stage.material.classes),
+            metrics.boundary_counts(sample.label, found, stage.material.classes),
+        )
+        results.append(tuple(c.unflatten(0, shape) for c in counts))
+        for c in range(len(group)):
+            trust[done + c].update(logits[c :: len(group)], sample.label[c :: len(group)])
+        done += len(group)
+    return tuple(torch.cat(part, dim=1).cpu().numpy().astype(np.int32) for part in zip(*results, strict=True))
+
+
+def depth_groups(todo: Sequence[Condition]) -> list[tuple[Condition, ...]]:
+    """Cut conditions, in order, into runs that leave depth alone (one shared depth) and single others."""
+    groups: list[list[Condition]] = []
+    for condition in todo:
+        if groups and condition.keeps_depth and groups[-1][-1].keeps_depth and len(groups[-1]) < 8:
+            groups[-1].append(condition)
+        else:
+            groups.append([condition])
+    return [tuple(group) for group in groups]
+
+
+@contextmanager
+def shared_depth(model: nn.Module, copies: int) -> Iterator[None]:
+    """Let a model's ``depth_encoder`` look once at each depth image that ``copies`` rows of a batch share."""
+    encoder = getattr(model, "depth_encoder", None)
+    if encoder is None or copies == 1:
+        yield
+        return
+    before = encoder.register_forward_pre_hook(lambda _, inputs: (inputs[0][::copies],))
+    after = encoder.register_forward_hook(lambda _, __, maps: repeat(maps, copies))
+    try:
+        yield
+    finally:
+        before.remove()
+        after.remove()
+
+
+def repeat(maps: object, copies: int) -> object:
+    """Return each row of the encoder's maps ``copies`` times."""
+    if isinstance(maps, Tensor):
+        return maps.repeat_interleave(copies, dim=0)
+    return [repeat(part, copies) for part in maps]

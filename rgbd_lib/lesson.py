@@ -1,0 +1,142 @@
+"""What chapters share: a run, its results beside others, and scenes to look at.
+
+Nothing is trained that is already there: first the run folders are asked, then the tables that came with the
+project, and only then a training starts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rgbd_lib import machine, paths, runs, tables
+from rgbd_lib.conditions import Condition, Stage, lightings, reference
+from rgbd_lib.datasets.base import Sample
+from rgbd_lib.datasets.batches import normalise
+from rgbd_lib.errors import UserError
+from rgbd_lib.material import Material
+from rgbd_lib.methods import Output
+from rgbd_lib.profiles import profile as profile_of
+from rgbd_lib.runs import DEFAULT_DATA, Record, Run
+from rgbd_lib.statistics import Results
+
+
+def run(method: str, profile: str, seed: int = 0, *, data: str = DEFAULT_DATA, **changes: object) -> Record:
+    """Return a finished run, trained now if it was never made; ``changes`` are fields of Run."""
+    return runs.get(Run(method, profile, seed, data=data, **changes), quiet=True)
+
+
+def results(profile: str, methods: Sequence[str], data: str = DEFAULT_DATA) -> Results:
+    """Return what these methods scored: the stored tables where they hold all of them, else their runs."""
+    if (paths.results() / profile / "matrices.npz").exists():
+        stored = tables.load(profile)
+        if all(name in stored.matrices for name in methods):
+            return replace(stored, matrices={name: stored.matrices[name] for name in methods})
+    return results_of(
+        {
+            name: [run(name, profile, seed, data=data) for seed in profile_of(profile).seeds]
+            for name in methods
+        }
+    )
+
+
+def results_of(found: Mapping[str, Sequence[Record]], conditions: str = "lightings") -> Results:
+    """Return records as results, under any names and a set of conditions: for sweeps and variants."""
+    first = next(iter(found.values()))[0]
+    info = first.info
+    for name, records in found.items():
+        for record in records:
+            if record.scores().scenes != first.scores().scenes:
+                raise UserError(
+                    f"'{name}' was tested on other scenes than the rest; the two cannot be compared"
+                )
+    return Results(
+        matrices={
+            n: np.stack([r.scores(conditions).matrices for r in records]) for n, records in found.items()
+        },
+        profile=info["parameters"]["profile"],
+        data=f"{info['data']['name']} {info['data']['identity'][:8]}",
+        synthetic=info["data"]["synthetic"],
+        background=info["data"]["background"],
+        seeds={n: tuple(r.info["parameters"]["seed"] for r in records) for n, records in found.items()},
+    )
+
+
+@dataclass(frozen=True)
+class Look:
+    """One test scene under some conditions, and what a model made of it."""
+
+    conditions: tuple[str, ...]
+    rgb: np.ndarray  # C,H,W,3 uint8
+    depth: np.ndarray  # C,H,W metres, NaN where missing
+    label: np.ndarray  # H,W uint8
+    prediction: np.ndarray  # C,H,W uint8
+    confidence: np.ndarray  # C,H,W, 0..1
+    output: Output  # everything the model returned, for all conditions
+
+
+def stage(profile: str, data: str = DEFAULT_DATA, **changes: object) -> Stage:
+    """Return the test scenes of a profile, to be shown under any condition."""
+    return Stage(material(profile, data, **changes), "test", "cpu")
+
+
+def material(profile: str, data: str = DEFAULT_DATA, **changes: object) -> Material:
+    """Return the data that runs of a profile learn from."""
+    return Run("rgb", profile, data=data, **changes).material()
+
+
+@torch.inference_mode()
+def look(record: Record, scene: int = 0, conditions: Sequence[Condition] | None = None) -> Look:
+    """Show a trained model the ``scene``-th test scene under conditions (default: all lightings)."""
+    data = record.run.material()
+    shown = tuple(conditions or lightings(data))
+    view = Stage(data, "test", "cpu")
+    positions = data.splits["test"][scene : scene + 1]
+    if not len(positions):
+        raise UserError(
+            f"test scene {scene} does not exist: there are {len(data.splits['test'])}, counted from 0"
+        )
+    sample = view.before(positions, shown)
+    model = record.model()
+    rgb, depth = view.after(shown, sample, *normalise(sample, data.stats))
+    with machine.choose("cpu", record.run.recipe.precision).autocast():
+        output = model(rgb, depth, explain=True)
+    confidence, prediction = output.logits.float().softmax(1).max(1)
+    return Look(
+        tuple(c.name for c in shown),
+        colours(sample),
+        metres(sample),
+        sample.label[0].numpy().astype(np.uint8),
+        prediction.numpy().astype(np.uint8),
+        confidence.numpy(),
+        output,
+    )
+
+
+def colours(sample: Sample) -> np.ndarray:
+    """Return a raw sample's images as uint8, B,H,W,3."""
+    return (sample.rgb.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
+
+
+def metres(sample: Sample) -> np.ndarray:
+    """Return a raw sample's depth, B,H,W, NaN where nothing was measured."""
+    return torch.where(sample.valid, sample.depth, torch.nan)[:, 0].numpy()
+
+
+def inputs(
+    profile: str, scene: int = 0, light: int | None = None, data: str = DEFAULT_DATA
+) -> tuple[Tensor, Tensor]:
+    """Return one test scene as a method gets it: rgb 1,3,H,W and depth 1,1,H,W, normalised."""
+    made = material(profile, data)
+    number = reference(made) if light is None else made.dataset.lightings.index(light)
+    sample = Stage(made, "test", "cpu").before(
+        made.splits["test"][scene : scene + 1], [Condition("", number)]
+    )
+    return normalise(sample, made.stats)
+
+
+def parameters(model: nn.Module) -> int:
+    """Return how many numbers a model learns."""
+    return sum(p.numel() for p in model.parameters())

@@ -1,0 +1,34 @@
+"""Which figures there are."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rgbd_lib import paths
+from rgbd_lib.errors import UserError
+from rgbd_lib.plots import comparison, lighting, training
+from rgbd_lib.plots.style import Figure, use_style
+
+FIGURES: dict[str, Callable[[str], Figure]] = {
+    "methods": comparison.methods_ranked,
+    "per_class": comparison.per_class,
+    "cost": comparison.cost,
+    "ranks": comparison.critical_difference,
+    "lighting_improvement": lighting.improvement,
+    "lighting_bars": lighting.grouped_bars,
+    "lighting_summary": lighting.summary,
+    "lighting_radar": lighting.radar,
+    "learning_curves": training.curves,
+}
+
+
+def write_all(profile: str, folder: Path | None = None) -> list[Path]:
+    """Make every figure of a profile; one whose tables are missing is named and left out."""
+    folder = folder or paths.home() / "figures" / profile
+    written: list[Path] = []
+    for name, draw in FIGURES.items():
+        try:
+            with use_style():
+                written += draw(profile).save(folder, name)
+        except UserError as error:
+            print(f"no figure {name}: {error}")
+    return written

@@ -1,0 +1,38 @@
+"""Budgets. A profile changes size, crop, width and time; never the protocol."""
+
+from dataclasses import dataclass
+
+from rgbd_lib.errors import unknown
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much a run may cost. Every table and figure says which profile made it."""
+
+    name: str
+    size: tuple[int, int]  # H, W of the training images
+    crop: tuple[float, float, float, float]  # top, left, bottom, right of the frame that is used, 0..1
+    width: float  # factor on all channel counts
+    epochs: int
+    batch: int
+    lr: float
+    scenes: int | None  # how many scenes of the data set are used; None = all
+    seeds: tuple[int, ...]
+
+
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+TURNTABLE = (0.33, 0.12, 1.0, 0.96)  # spends the pixels where the objects are; 322 x 538 of 480 x 640
+
+PROFILES = {
+    "smoke": Profile("smoke", (48, 80), TURNTABLE, 0.25, 2, 8, 2e-3, 24, (0,)),
+    "quick": Profile("quick", (64, 112), TURNTABLE, 0.25, 16, 4, 4e-3, 160, (0,)),
+    "laptop": Profile("laptop", (96, 160), TURNTABLE, 0.5, 100, 8, 1e-3, None, (0, 1, 2)),
+    "full": Profile("full", (240, 320), WHOLE, 1.0, 120, 16, 1e-3, None, (0, 1, 2, 3, 4)),
+}
+
+
+def profile(name: str) -> Profile:
+    """Return the profile of that name; an unknown name lists the known ones."""
+    if name not in PROFILES:
+        raise unknown("profile", name, PROFILES)
+    return PROFILES[name]

@@ -1,0 +1,245 @@
+"""The study: which runs, tables, figures and notebooks there are, what they need, and which are still good.
+
+Runs train once each. Tables are made from the runs' records, figures from tables. A method card is executed once
+per method and reads that method's run; chapters read the tables.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from statistics import fmean
+
+from rgbd_lib import identity, methods, notebook_source, paths
+from rgbd_lib.errors import UserError, unknown
+from rgbd_lib.ledger import Ledger, content
+from rgbd_lib.profiles import profile
+from rgbd_lib.runs import DEFAULT_DATA, Run, evaluate, find, get, records
+from rgbd_lib.scheduling import Job
+
+CARD = "method_card.ipynb"
+WEIGHTS = ("best", "last")  # of a run; tables compare the two
+CELL_SECONDS = 1800  # longer than any cell of the book needs; a hanging widget must not block a batch
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for, checked."""
+
+    profile: str
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    lightings: tuple[str, ...] = ("mixed",)
+    data: str = DEFAULT_DATA
+
+    @classmethod
+    def parse(cls, profile_name: str, methods_: str, seeds: str, lightings: str, data: str) -> "Wanted":
+        """Read the words of the command line; unknown ones are errors before anything starts."""
+        known = methods.names()
+        chosen = tuple(known) if methods_ == "all" else tuple(m.strip() for m in methods_.split(","))
+        for name in chosen:
+            if name not in known:
+                raise unknown("method", name, known)
+        numbers = parse_numbers(seeds) if seeds else profile(profile_name).seeds
+        profile(profile_name)
+        return cls(profile_name, chosen, numbers, parse_lightings(lightings), portable(data))
+
+    def runs(self) -> list[Run]:
+        """Return the grid's runs, teachers before their students, nothing twice."""
+        found: dict[str, Run] = {}
+        for lighting in self.lightings:
+            for seed in self.seeds:
+                for name in self.methods:
+                    for run in with_required(Run(name, self.profile, seed, lighting, self.data)):
+                        found.setdefault(run.id, run)
+        return list(found.values())
+
+
+def with_required(run: Run) -> list[Run]:
+    """Return a run after all runs it learns from."""
+    needed = [r for required in run.required().values() for r in with_required(required)]
+    return [*needed, run]
+
+
+def parse_numbers(text: str) -> tuple[int, ...]:
+    """Read "0-2", "0..2" or "0,3,5" as numbers."""
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:(?:-|\.\.)\s*(\d+)\s*)?", part)
+        if not match or int(match[2] or match[1]) < int(match[1]):
+            raise UserError(f"'{text}' is no list of numbers; say 0-2 or 0,3,5")
+        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return tuple(dict.fromkeys(found))
+
+
+def parse_lightings(text: str) -> tuple[str, ...]:
+    """Read "mixed,1..8" as the lightings to train on, one run each; the data says later which exist."""
+    found: list[str] = []
+    for part in (p.strip() for p in text.split(",")):
+        found += map(str, parse_numbers(part)) if part[:1].isdigit() else [part]
+    return tuple(dict.fromkeys(found))
+
+
+def portable(data: str) -> str:
+    """Return a data path that means the same in every process: relative to the project where it lies inside."""
+    place, home = paths.data(data).resolve(), paths.home().resolve()
+    return place.relative_to(home).as_posix() if place.is_relative_to(home) else str(place)
+
+
+# -- runs -----------------------------------------------------------------------------------------
+
+
+def run_jobs(runs: Iterable[Run]) -> list[Job]:
+    """Return one job per run, with the time that the method took before, or others at that budget."""
+    took: dict[str, dict[str, float]] = {}  # by profile, by method
+    for record in records():
+        made = record.info["parameters"]
+        took.setdefault(made["profile"], {})[made["method"]] = record.info["cost"]["train_seconds"]
+    usual = {name: fmean(seconds.values()) for name, seconds in took.items()}
+    return [
+        Job(
+            name=title(run),
+            work=make_run,
+            arguments={"run": run},
+            after=tuple(title(r) for r in run.required().values()),
+            done=finished(run),
+            seconds=took.get(run.profile, {}).get(run.method, usual.get(run.profile)),
+        )
+        for run in runs
+    ]
+
+
+def title(run: Run) -> str:
+    """Return a run's name for people: "se seed 0 mixed"."""
+    return f"{run.method} seed {run.seed} {run.lighting}"
+
+
+def finished(run: Run) -> bool:
+    """Whether a run is trained and tested; a process can be killed between the two."""
+    record = find(run)
+    return record is not None and all((record.folder / f"lightings-{w}.npz").exists() for w in WEIGHTS)
+
+
+def make_run(run: Run) -> None:
+    """Train and test one run, as far as that is not done; called on a worker."""
+    get(run, quiet=True)
+    for weights in WEIGHTS:
+        evaluate(run, "lightings", weights=weights, quiet=True)
+
+
+# -- things made from runs ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Product:
+    """A job that makes a file or a folder from known inputs; it is done while these stay the same."""
+
+    job: Job
+    place: Path
+    inputs: str
+
+    @classmethod
+    def of(cls, job: Job, place: Path, inputs: object, ledger: Ledger) -> "Product":
+        """Return the product with its job marked as done if what is there is current."""
+        known = identity.digest(inputs)
+        done = place.exists() and ledger.current(place, known)
+        return cls(replace(job, done=done, seconds=ledger.seconds(place)), place, known)
+
+
+def summaries(profile_name: str, ledger: Ledger) -> Iterable[Product]:
+    """Yield tables, then figures; each is looked at when what comes before it has been made."""
+    runs = paths.results() / "runs"
+    found = [p for p in sorted(runs.glob("*/*")) if p.suffix in (".json", ".npz", ".csv")]
+    states = [(p.relative_to(runs).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in found]
+    folder = paths.results() / profile_name
+    job = Job("tables", make_tables, {"profile_name": profile_name})
+    yield Product.of(job, folder, [states, looks(), identity.code(["rgbd_lib.tables"])], ledger)
+    figures = paths.home() / "figures" / profile_name
+    job = Job("figures", make_figures, {"profile_name": profile_name}, after=("tables",))
+    inputs = [content(folder), looks(), identity.code(["rgbd_lib.plots"])]
+    yield Product.of(job, figures, inputs, ledger)
+
+
+def looks() -> list[list[object]]:
+    """Return names, titles, colours and the like of all methods, in the order of figures."""
+    infos = [methods.get(name) for name in methods.names()]
+    return [[getattr(info, f.name) for f in fields(info) if f.name != "factory"] for info in infos]
+
+
+def make_tables(profile_name: str) -> None:
+    """Write all tables of a profile."""
+    from rgbd_lib import tables
+
+    tables.write(profile_name)
+
+
+def make_figures(profile_name: str) -> None:
+    """Draw all figures of a profile."""
+    from rgbd_lib import plots
+
+    plots.write_all(profile_name)
+
+
+# -- notebooks ------------------------------------------------------------------------------------
+
+
+def cards(wanted: Wanted, ledger: Ledger, cell_seconds: float = CELL_SECONDS) -> list[Product]:
+    """Return one method card per method, of the first seed and lighting asked for."""
+    source = paths.home() / "notebooks" / CARD
+    text, found = written(source), []
+    for name in wanted.methods:
+        run = Run(name, wanted.profile, wanted.seeds[0], wanted.lightings[0], wanted.data)
+        parameters = {key: getattr(run, key) for key in ("method", "seed", "profile", "lighting", "data")}
+        target = paths.results() / "notebooks" / wanted.profile / f"{name}.ipynb"
+        job = notebook_job(f"card {name}", source, target, parameters, cell_seconds)
+        job = replace(job, after=tuple(title(r) for r in with_required(run)))
+        found.append(Product.of(job, target, [*text, parameters, run.id, looks()], ledger))
+    return found
+
+
+def chapters(
+    wanted: Wanted, ledger: Ledger, cell_seconds: float = CELL_SECONDS, *, in_place: bool = True
+) -> list[Product]:
+    """Return one product per numbered chapter.
+
+    A chapter is executed in place where its own parameters are those asked for. Otherwise, or if the versioned
+    chapters must stay as they are, the result goes to ``results/notebooks/PROFILE``.
+    """
+    asked = {"profile": wanted.profile, "data": wanted.data}
+    folder = paths.results() / "notebooks" / wanted.profile
+    seen = [content(paths.results() / wanted.profile), content(paths.home() / "figures" / wanted.profile)]
+    found = []
+    for source in sorted((paths.home() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        if source.stem.endswith((".failed", ".partial")):
+            continue
+        own = notebook_source.parameters_of(source)
+        parameters = {key: value for key, value in asked.items() if key in own and own[key] != value}
+        target = source if in_place and not parameters else folder / source.name
+        job = notebook_job(source.stem, source, target, parameters, cell_seconds)
+        job = replace(job, after=("tables",))
+        found.append(Product.of(job, target, [*written(source), parameters, seen, looks()], ledger))
+    return found
+
+
+def written(source: Path) -> list[object]:
+    """Return what a notebook's author decided: its cells, and the code of the library that it imports."""
+    return [
+        notebook_source.sources(source),
+        identity.code(identity.imports(notebook_source.code(source))),
+    ]
+
+
+def notebook_job(
+    name: str, source: Path, target: Path, parameters: Mapping[str, object], cell_seconds: float
+) -> Job:
+    """Return the job of one notebook; wrong parameter names are refused here, before anything starts."""
+    notebook_source.check_parameters(source, parameters)
+    arguments = {"source": source, "target": target, "parameters": parameters, "cell_seconds": cell_seconds}
+    return Job(name, make_notebook, arguments)
+
+
+def make_notebook(source: Path, target: Path, parameters: Mapping[str, object], cell_seconds: float) -> None:
+    """Execute one notebook; called on a worker."""
+    from rgbd_lib import notebooks  # only who executes one needs what it takes seconds to import
+
+    notebooks.execute(source, target, parameters, cell_seconds=cell_seconds)

@@ -1,0 +1,213 @@
+"""From run records to tidy tables: ``results/<profile>/*.csv``, one row per fact, documented in results/README.md.
+
+Tables of different profiles lie in different folders and are never mixed; every row says which data made it.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rgbd_lib import methods, metrics, paths, statistics, tables_robustness
+from rgbd_lib.errors import UserError
+from rgbd_lib.records import key, newest, plain
+from rgbd_lib.runs import Record, records
+from rgbd_lib.statistics import Results
+
+REFERENCES = ("rgb", "early")  # every method is compared with these two
+FLOAT = "%.6g"
+
+
+def write(profile: str, found: Iterable[Record] | None = None) -> Path:
+    """Make all tables of a profile from its records; return their folder."""
+    chosen = newest(
+        r for r in (records() if found is None else found) if r.info["parameters"]["profile"] == profile
+    )
+    if not chosen:
+        raise UserError(
+            f"no finished run of profile '{profile}' in {paths.results() / 'runs'}; make them with `rgbd study`"
+        )
+    folder = paths.results() / profile
+    folder.mkdir(parents=True, exist_ok=True)
+    save_matrices(chosen, folder / "matrices.npz")
+    results = load(profile)
+    tables = {
+        "runs": pd.DataFrame([run_row(r) for r in chosen]),
+        "lightings": pd.concat([lighting_rows(r) for r in chosen]),
+        "classes": pd.concat([class_rows(r) for r in chosen]),
+        "history": pd.concat([r.history.assign(**key(r)) for r in chosen]),
+        "methods": pd.DataFrame([method_row(results, chosen, name) for name in results.matrices]),
+        "comparisons": comparisons(results),
+        **tables_robustness.tables(chosen),
+    }
+    for name, table in tables.items():
+        first = [
+            c
+            for c in ("profile", "data", "synthetic", "method", "seed", "trained_on", "variant")
+            if c in table
+        ]
+        table[first + [c for c in table if c not in first]].to_csv(
+            folder / f"{name}.csv", index=False, float_format=FLOAT
+        )
+    return folder
+
+
+def run_row(record: Record) -> dict[str, object]:
+    """Return a run's identity, its validation and test scores, and what it cost."""
+    table = record.scores().table()
+    last = record.scores(weights="last").table()
+    info = record.info
+    return key(record) | {
+        "run": record.folder.name,
+        "epochs": info["recipe"]["epochs"],
+        "val_miou_best": info["validation"]["best"],
+        "val_miou_last": info["validation"]["last"],
+        "best_epoch": info["validation"]["best_epoch"],
+        "miou_mean": table.miou.mean(),
+        "miou_worst": table.miou.min(),
+        "miou_mean_last": last.miou.mean(),
+        "parameters": info["cost"]["parameters"],
+        "train_seconds": info["cost"]["train_seconds"],
+        "images_per_second": info["cost"]["images_per_second"],
+        "peak_memory_mb": info["cost"]["peak_memory_mb"],
+        "device": info["cost"]["device"],
+        "torch": info["versions"]["torch"],
+    }
+
+
+def lighting_rows(record: Record) -> pd.DataFrame:
+    """Return one row per test condition with every score."""
+    return record.scores().table().assign(**key(record))
+
+
+def class_rows(record: Record) -> pd.DataFrame:
+    """Return one row per class, over all lightings: IoU, and how many test pixels and scenes hold it."""
+    scores = record.scores()
+    truth = scores.matrices[:, 0].sum(-1)  # S,K: the same under every lighting
+    return pd.DataFrame(
+        {
+            "class_id": range(scores.matrices.shape[-1]),
+            "class": record.info["data"]["classes"],
+            "iou": metrics.iou(scores.matrices.sum((0, 1))),
+            "pixels": truth.sum(0),
+            "scenes": (truth > 0).sum(0),
+        }
+    ).assign(**key(record))
+
+
+def method_row(results: Results, chosen: Sequence[Record], name: str) -> dict[str, object]:
+    """Return a method's headline: mean and worst lighting with intervals, and its cost."""
+    info = methods.get(name)
+    runs = [r for r in chosen if plain(r) and r.info["parameters"]["method"] == name]
+    metric = results.metric("miou")
+    mean = statistics.interval(results.matrices[name], metric)
+    worst = statistics.interval(results.matrices[name], metric, over="worst")
+    return {
+        **{k: v for k, v in key(runs[0]).items() if k in ("profile", "data", "synthetic", "method")},
+        "title": info.title,
+        "family": info.family,
+        "seeds": mean.seeds,
+        "scenes": mean.scenes,
+        **{f"miou_{part}": getattr(mean, part) for part in ("mean", "low", "high")},
+        **{f"worst_{part}": getattr(worst, part) for part in ("mean", "low", "high")},
+        "parameters": runs[0].info["cost"]["parameters"],
+        "train_seconds": float(np.mean([r.info["cost"]["train_seconds"] for r in runs])),
+        "images_per_second": float(np.mean([r.info["cost"]["images_per_second"] for r in runs])),
+    }
+
+
+def comparisons(results: Results) -> pd.DataFrame:
+    """Return each method minus each reference, paired, with Holm-corrected p-values per reference."""
+    rows = []
+    metric = results.metric("miou")
+    for reference in (r for r in REFERENCES if r in results.matrices):
+        for over in ("mean", "worst"):
+            family = []
+            for name in (n for n in results.matrices if n != reference):
+                found = statistics.paired_difference(*results.paired(name, reference), metric, over=over)
+                family.append(
+                    {
+                        "profile": results.profile,
+                        "data": results.data,
+                        "synthetic": results.synthetic,
+                        "method": name,
+                        "reference": reference,
+                        "over": over,
+                        "seeds": found.seeds,
+                        "scenes": found.scenes,
+                        "difference": found.mean,
+                        "low": found.low,
+                        "high": found.high,
+                        "p": found.p,
+                    }
+                )
+            corrected = statistics.holm([row["p"] for row in family]) if family else []
+            rows += [row | {"p_holm": p} for row, p in zip(family, corrected, strict=True)]
+    return pd.DataFrame(rows)
+
+
+# -- matrices: small enough for version control, and all that intervals need -----------------------
+
+
+def save_matrices(chosen: Sequence[Record], path: Path) -> None:
+    """Write the test matrices of the main comparison, methods x seeds, as one compressed file."""
+    main = [r for r in chosen if plain(r)]
+    if not main:
+        raise UserError(
+            f"no run with default options and mixed lighting among {len(chosen)} records; nothing to compare"
+        )
+    first = main[0]
+    same = [
+        r
+        for r in main
+        if r.scores().scenes == first.scores().scenes
+        and r.info["data"]["identity"] == first.info["data"]["identity"]
+    ]
+    arrays = {
+        f"{r.info['parameters']['method']}/{r.info['parameters']['seed']}": r.scores().matrices for r in same
+    }
+    about = {
+        "profile": first.info["parameters"]["profile"],
+        "data": key(first)["data"],
+        "synthetic": first.info["data"]["synthetic"],
+        "background": first.info["data"]["background"],
+        "classes": first.info["data"]["classes"],
+        "lightings": first.scores().conditions,
+        "scenes": first.scores().scenes,
+    }
+    np.savez_compressed(path, about=json.dumps(about), **arrays)
+
+
+def load(profile: str) -> Results:
+    """Return the matrices of a profile's main comparison, for intervals and sentences."""
+    path = paths.results() / profile / "matrices.npz"
+    if not path.exists():
+        have = sorted(p.parent.name for p in paths.results().glob("*/matrices.npz"))
+        raise UserError(
+            f"no results of profile '{profile}' ({path} does not exist); there are: {', '.join(have) or 'none'}"
+        )
+    with np.load(path, allow_pickle=False) as stored:
+        about = json.loads(str(stored["about"]))
+        found: dict[str, dict[int, np.ndarray]] = {}
+        for name in stored.files:
+            if name != "about":
+                method, seed = name.split("/")
+                found.setdefault(method, {})[int(seed)] = stored[name]
+    return Results(
+        matrices={m: np.stack([by_seed[s] for s in sorted(by_seed)]) for m, by_seed in found.items()},
+        profile=about["profile"],
+        data=about["data"],
+        synthetic=about["synthetic"],
+        background=about["background"],
+        seeds={m: tuple(sorted(by_seed)) for m, by_seed in found.items()},
+    )
+
+
+def read(profile: str, name: str) -> pd.DataFrame:
+    """Return one of a profile's tables."""
+    path = paths.results() / profile / f"{name}.csv"
+    if not path.exists():
+        raise UserError(f"{path} does not exist; `rgbd study --profile {profile}` makes it")
+    return pd.read_csv(path)
