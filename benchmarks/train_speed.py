@@ -1,0 +1,182 @@
+"""How fast the training loop is, against two references measured in the same run.
+
+``plain``  what a straightforward script does: decode PNGs and augment image by image, float32, NCHW, Dice from
+           one-hot tensors, unfused AdamW.
+``bare``   forward, backward and optimizer step on one constant batch, with all of the loop's own settings:
+           what no data preparation could beat.
+
+    python benchmarks/train_speed.py [--methods rgb,mid,se,attention,gemini,cen] [--size 224x224] [--batch 32]
+"""
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torchvision.transforms import v2
+
+from rgbd_lib import machine, methods
+from rgbd_lib.datasets.batches import Batches, normalise, statistics
+from rgbd_lib.datasets.cache import open_cache
+from rgbd_lib.datasets.open import open_dataset
+from rgbd_lib.datasets.synthetic import write
+from rgbd_lib.material import Material
+from rgbd_lib.methods import Target
+from rgbd_lib.recipe import Recipe
+from rgbd_lib.training import Trainer
+
+
+class PlainLoop:
+    """The reference: correct, readable, and slow in all the usual places."""
+
+    def __init__(self, name: str, data, scenes: list[str], size: tuple[int, int], device: str) -> None:
+        self.data, self.scenes, self.size, self.device = data, scenes, size, device
+        self.model = methods.build(name, len(data.classes)).to(device).train()
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, foreach=False, fused=False)
+        self.rng = np.random.default_rng(0)
+        self.colour = v2.ColorJitter(0.2, 0.2, 0.2, 0.1)
+
+    def image(self, number: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        scene = self.scenes[number % len(self.scenes)]
+        frame = self.data.read(scene, self.data.lightings[number % len(self.data.lightings)])
+        height, width = self.size
+        rgb = cv2.resize(frame.rgb, (width, height), interpolation=cv2.INTER_LINEAR)
+        depth = cv2.resize(frame.depth, (width, height), interpolation=cv2.INTER_NEAREST).astype(np.float32)
+        label = cv2.resize(frame.label, (width, height), interpolation=cv2.INTER_NEAREST)
+        if self.rng.random() < 0.5:
+            rgb, depth, label = (np.ascontiguousarray(x[:, ::-1]) for x in (rgb, depth, label))
+        turn = cv2.getRotationMatrix2D(
+            (width / 2, height / 2), self.rng.uniform(-10, 10), self.rng.uniform(0.9, 1.1)
+        )
+        rgb = cv2.warpAffine(rgb, turn, (width, height))
+        depth, label = (
+            cv2.warpAffine(x, turn, (width, height), flags=cv2.INTER_NEAREST) for x in (depth, label)
+        )
+        tensor = self.colour(torch.from_numpy(rgb).permute(2, 0, 1)).float() / 255
+        tensor = v2.functional.normalize(tensor, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        return tensor, torch.from_numpy((depth / 1000 - 0.9) / 0.3)[None], torch.from_numpy(label).long()
+
+    def step(self, number: int, batch: int) -> float:
+        parts = zip(*(self.image(number * batch + i) for i in range(batch)), strict=True)
+        rgb, depth, label = (torch.stack(part).to(self.device) for part in parts)
+        output = self.model(rgb, depth, Target(label, label[:, 0, 0]))
+        classes = output.logits.shape[1]
+        truth = F.one_hot(label.clamp(max=classes - 1), classes).permute(0, 3, 1, 2).float()
+        p = output.logits.softmax(1)
+        dice = 1 - ((2 * (p * truth).sum((2, 3)) + 1) / (p.sum((2, 3)) + truth.sum((2, 3)) + 1)).mean()
+        loss = 0.5 * dice + 0.5 * F.cross_entropy(output.logits, label, ignore_index=255)
+        if output.extra_loss is not None:
+            loss = loss + output.extra_loss
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+
+def rate(work, images: int, repeats: int, device: str) -> float:
+    """Return images per second, the median over repeats after one that does not count."""
+    work(0)
+    spent = []
+    for i in range(1, repeats + 1):
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        work(i)
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        spent.append(time.perf_counter() - start)
+    return images / float(np.median(spent))
+
+
+def loop_rates(
+    name: str, material: Material, recipe: Recipe, chosen: machine.Machine, repeats: int
+) -> tuple[float, float]:
+    """Return images/s of the loop with its data, and of the bare step, in alternating order."""
+    model = methods.build(name, material.classes, width=recipe.width)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(model, material, recipe, chosen, seed=0, folder=Path(folder))
+    trainer.model.train()
+    trainer.batches = Batches(
+        material.cache,
+        material.splits["train"],
+        material.lightings,
+        batch=recipe.batch,
+        seed=0,
+        device=chosen.device,
+        augment=trainer.batches.augment,
+        drop_last=True,
+    )
+    stream = (sample for epoch in range(10**6) for sample in trainer.batches.epoch(epoch))
+    constant = next(stream)
+    inputs = normalise(constant, material.stats)
+    target = Target(constant.label, constant.lighting)
+
+    def bare(_: int) -> None:
+        with chosen.autocast():
+            output = trainer.forward(*inputs, target)
+        loss = trainer.loss(output.logits, constant.label)
+        if output.extra_loss is not None:
+            loss = loss + output.extra_loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trainer.model.parameters(), recipe.clip, foreach=True)
+        trainer.optimizer.step()
+        trainer.optimizer.zero_grad(set_to_none=True)
+
+    loop, still = [], []
+    for _ in range(repeats):  # in turn, so that a drifting machine touches both
+        loop.append(rate(lambda _: trainer.step(next(stream)), recipe.batch, 1, chosen.device))
+        still.append(rate(bare, recipe.batch, 1, chosen.device))
+    return float(np.median(loop)), float(np.median(still))
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arguments.add_argument("--methods", default="rgb,mid,se,attention,gemini,cen")
+    arguments.add_argument("--size", default="224x224")
+    arguments.add_argument("--batch", type=int, default=32)
+    arguments.add_argument(
+        "--plain-batch", type=int, default=0, help="batch of the plain loop; default: the same"
+    )
+    arguments.add_argument("--repeats", type=int, default=3)
+    arguments.add_argument("--scenes", type=int, default=48)
+    arguments.add_argument("--device", default="auto")
+    chosen = arguments.parse_args()
+    size = tuple(int(x) for x in chosen.size.split("x"))
+    on = machine.choose(chosen.device)
+    with tempfile.TemporaryDirectory() as folder:
+        data = open_dataset(
+            write(Path(folder) / "synth", scenes=chosen.scenes, size=(480, 640), progress=False)
+        )
+        cache = open_cache(data, size, folder=Path(folder) / "cache", progress=False)
+        positions = np.arange(len(cache.scenes))
+        splits = {"train": positions, "val": positions[:4], "test": positions[:4]}
+        material = Material(
+            data, cache, splits, tuple(range(len(data.lightings))), statistics(cache, positions)
+        )
+        recipe = replace(Recipe.of("full"), size=size, batch=chosen.batch, width=1.0)
+        print(
+            f"{on}; {size[0]}x{size[1]}, batch {chosen.batch}; images per second, medians of {chosen.repeats}"
+        )
+        print(f"{'method':<12}{'plain':>8}{'bare':>8}{'loop':>8}{'loop/plain':>12}{'loop/bare':>11}")
+        for name in chosen.methods.split(","):
+            plain_batch = chosen.plain_batch or chosen.batch
+            plain = PlainLoop(name, data, list(cache.scenes), size, on.device)
+            slow = rate(
+                lambda i, p=plain, b=plain_batch: p.step(i, b), plain_batch, chosen.repeats, on.device
+            )
+            fast, bare = loop_rates(name, material, recipe, on, chosen.repeats)
+            print(
+                f"{name:<12}{slow:>8.2f}{bare:>8.2f}{fast:>8.2f}{fast / slow:>11.2f}x{fast / bare:>10.1%}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
