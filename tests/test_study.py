@@ -1,0 +1,345 @@
+"""The study as a user meets it: plan, work, failures, Ctrl-C, and doing nothing twice."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from rgbd_lib import batch, methods, notebook_source, notebooks, runs, study
+from rgbd_lib.errors import UserError
+from rgbd_lib.ledger import Ledger, content
+from rgbd_lib.scheduling import Job, Outcome
+from rgbd_lib.study import Product, Wanted, parse_lightings, parse_numbers
+
+PROJECT = Path(__file__).parents[1]
+
+
+def chapter(path, *cells):
+    """Write a chapter with a parameters cell."""
+    first = new_code_cell('profile = "quick"', metadata={"tags": ["parameters"]})
+    nbformat.write(new_notebook(cells=[first, *map(new_code_cell, cells)]), path)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, tiny_mm5):
+    """A project folder with a card that asks for its run, a good chapter and a failing one."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "notebooks").mkdir()
+    (home / "rgbd_lib").mkdir()
+    card = "\n".join(
+        f"{k} = {v!r}"
+        for k, v in {"method": "", "seed": 0, "profile": "", "lighting": "", "data": ""}.items()
+    )
+    work = "from rgbd_lib.runs import Run, find\nprint(find(Run(method, profile, seed, lighting, data)).folder.name)"
+    nbformat.write(
+        new_notebook(cells=[new_code_cell(card, metadata={"tags": ["parameters"]}), new_code_cell(work)]),
+        home / "notebooks" / "method_card.ipynb",
+    )
+    chapter(home / "notebooks" / "01_good.ipynb", "print(profile)")
+    chapter(home / "notebooks" / "02_bad.ipynb", "x = 1", "open('nowhere.txt')")
+    (home / "data").symlink_to(tiny_mm5)
+    return home
+
+
+@pytest.fixture
+def home(place, monkeypatch):
+    """This process in that project."""
+    monkeypatch.chdir(place)
+    for name in ("RGBD_HOME", "RGBD_RESULTS", "RGBD_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    runs._materials.cache_clear()
+    yield place
+    runs._materials.cache_clear()
+
+
+def command(*words, **options):
+    """Start the command line in a process of its own, as ``subprocess.run`` does."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "rgbd_lib", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        **options,
+    )
+
+
+def wanted(methods_="rgb", seeds="0", lightings="mixed"):
+    return Wanted.parse("smoke", methods_, seeds, lightings, "data")
+
+
+# -- words ----------------------------------------------------------------------------------------
+
+
+def test_ranges_are_read():
+    assert parse_numbers("0-2") == parse_numbers("0..2") == parse_numbers("0,1,2,1") == (0, 1, 2)
+    assert parse_lightings("mixed,1..8") == ("mixed", *"12345678")
+    assert parse_lightings("all-but-3, 2") == ("all-but-3", "2")
+
+
+@pytest.mark.parametrize("text", ["", "a", "1-", "-1", "2-1", "1..b", "1,,2"])
+def test_no_ranges_are_refused(text):
+    with pytest.raises(UserError, match=f"'{text}' is no list of numbers; say 0-2 or 0,3,5"):
+        parse_numbers(text)
+
+
+def test_unknown_words_stop_before_anything_is_opened(monkeypatch):
+    monkeypatch.setattr(study, "Run", None)
+    with pytest.raises(UserError, match=r"unknown method 'rbg'\. Did you mean 'rgb'"):
+        Wanted.parse("smoke", "mid,rbg", "", "mixed", "data")
+    with pytest.raises(UserError, match="unknown profile 'quik'"):
+        Wanted.parse("quik", "all", "0", "mixed", "data")
+    assert Wanted.parse("full", "all", "", "mixed", "data").seeds == (0, 1, 2, 3, 4)
+    assert Wanted.parse("full", "all", "", "mixed", "data").methods == tuple(methods.names())
+
+
+def test_a_lighting_that_the_data_lacks_is_an_error_of_the_plan(home):
+    with pytest.raises(UserError, match="9"):
+        wanted(lightings="9").runs()
+
+
+# -- plan -----------------------------------------------------------------------------------------
+
+
+def test_the_grid_is_complete_and_teachers_come_first(home):
+    jobs = study.run_jobs(wanted("primkd,rgb", "0-1", "mixed,3").runs())
+    names = [job.name for job in jobs]
+    assert sorted(names) == sorted(
+        f"{m} seed {s} {light}" for m in ("rgb", "primkd") for s in (0, 1) for light in ("mixed", "3")
+    )
+    for job in jobs:
+        assert all(names.index(name) < names.index(job.name) for name in job.after)
+    assert jobs[names.index("primkd seed 1 3")].after == ("rgb seed 1 3",)
+
+
+def test_a_run_that_was_trained_but_not_tested_is_not_done(home):
+    run = wanted(seeds="3").runs()[0]
+    assert not study.finished(run)
+    study.make_run(run)
+    assert study.finished(run)
+    (run.folder / "lightings-last.npz").unlink()
+    assert not study.finished(run)
+    weights = (run.folder / "best.safetensors").stat().st_mtime_ns
+    study.make_run(run)
+    assert study.finished(run)
+    assert (run.folder / "best.safetensors").stat().st_mtime_ns == weights  # no second training
+
+
+def test_the_plan_knows_what_was_timed():
+    jobs = [Job("a", len, {}, seconds=90), Job("b", len, {}, seconds=150), Job("c", len, {})]
+    assert batch.total(jobs, 5, 2) == (
+        "2 of 5 done; 3 to do, about 2 min on 2 workers; 1 of them never timed here, and not counted"
+    )
+    assert batch.total(jobs[:1], 5, 0) == "4 of 5 done; 1 to do, about 90 s on 1 worker"
+    assert batch.total([], 5, 2) == "5 of 5 done"
+
+
+def test_data_inside_the_project_has_no_absolute_path(home):
+    (home / "inside").mkdir()
+    assert study.portable(str(home / "inside")) == "inside"
+    assert study.portable("inside") == "inside"
+    assert study.portable("/elsewhere/mm5") == "/elsewhere/mm5"
+
+
+def test_a_thing_is_current_until_its_inputs_or_itself_change(home, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.csv").write_text("1")
+    ledger, made, job = Ledger(), tmp_path / "folder", Job("x", len, {})
+    assert not Product.of(job, made, ["in"], ledger).job.done
+    ledger.note(made, Product.of(job, made, ["in"], ledger).inputs, 3.14)
+    again = Product.of(job, made, ["in"], ledger)
+    assert (again.job.done, again.job.seconds) == (True, 3.1)
+    assert not Product.of(job, made, ["other"], ledger).job.done
+    (made / "b.csv").write_text("2")
+    assert not Product.of(job, made, ["in"], ledger).job.done
+    (made / "b.csv").unlink()
+    assert Product.of(job, made, ["in"], ledger).job.done
+    ledger.path.write_text("{half")
+    assert not Product.of(job, made, ["in"], ledger).job.done
+
+
+def test_a_chapter_goes_in_place_only_with_its_own_parameters(home):
+    def targets(profile, **options):
+        asked = Wanted(profile, ("rgb",), (0,), data="data")
+        return [p.place.relative_to(home).as_posix() for p in study.chapters(asked, Ledger(), **options)]
+
+    assert targets("quick") == ["notebooks/01_good.ipynb", "notebooks/02_bad.ipynb"]
+    beside = ["results/notebooks/quick/01_good.ipynb", "results/notebooks/quick/02_bad.ipynb"]
+    assert targets("quick", in_place=False) == beside
+    assert targets("smoke")[0] == "results/notebooks/smoke/01_good.ipynb"
+
+
+def test_a_card_that_lacks_a_parameter_stops_the_study_before_the_first_run(home, tmp_path, monkeypatch):
+    other = tmp_path / "notebooks"
+    other.mkdir()
+    chapter(other / "method_card.ipynb", "print(profile)")
+    monkeypatch.setenv("RGBD_HOME", str(tmp_path))
+    monkeypatch.setattr(study, "run_jobs", None)
+    asked = Wanted("smoke", ("rgb",), (0,), data=str(home / "data"))
+    with pytest.raises(UserError, match=r"method_card\.ipynb has no parameter data, lighting, method, seed"):
+        batch.study(asked)
+
+
+def test_the_summary_names_what_failed_and_why():
+    outcome = Outcome(
+        ["a"], {"02_bad": "02_bad.ipynb, cell [3] `open()`: no"}, {"card se": "needs se seed 0 mixed"}
+    )
+    assert batch.summary(outcome).splitlines() == [
+        "FAILED   02_bad   02_bad.ipynb, cell [3] `open()`: no",
+        "skipped  card se  needs se seed 0 mixed",
+        "1 done, 1 failed, 1 skipped",
+    ]
+
+
+# -- work -----------------------------------------------------------------------------------------
+
+
+def test_a_whole_study_then_nothing_to_do(home, capsys):
+    """Runs, tables, figures, notebooks; one chapter fails; mended, only it and nothing else is done again."""
+    asked = wanted("rgb")
+    plan = batch.plan_text(asked)
+    assert "to do  rgb seed 0 mixed" in plan
+    assert "\n0 of 6 done; 6 to do" in plan
+
+    words = ["--methods", "rgb", "--data", "data", "--seeds", "0"]
+    text, code = finished(command("study", "--profile", "smoke", *words, "--jobs", "2", cwd=home))
+    assert code == 1, text
+    failure = "02_bad.ipynb, cell [4] `open('nowhere.txt')`: FileNotFoundError"
+    assert f"FAILED   02_bad  {failure}" in text.splitlines()[-2]
+    assert text.splitlines()[-1] == "5 done, 1 failed, 0 skipped"
+    results = home / "results"
+    assert sorted(p.name for p in (results / "notebooks" / "smoke").iterdir()) == [
+        "01_good.ipynb",
+        "02_bad.failed.ipynb",
+        "rgb.ipynb",
+    ]
+    assert (results / "smoke" / "runs.csv").exists()
+    assert (home / "figures" / "smoke" / "methods.png").exists()
+    plan = batch.plan_text(asked, jobs=1)
+    assert "5 of 6 done; 1 to do" in plan
+    assert "to do  02_bad" in plan
+
+    chapter(home / "notebooks" / "02_bad.ipynb", "print('mended')")
+    before = {p: content(p) for p in sorted(home.glob("*/**/*")) if p.is_file() and "02_bad" not in p.name}
+    outcome = batch.study(asked, jobs=0)
+    assert set(outcome.seconds) == {"02_bad"}
+    assert (len(outcome.done), outcome.failed, outcome.skipped) == (6, {}, {})
+    assert [p for p in before if content(p) != before[p] and p.name != ".made.json"] == []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rgbd_lib.scheduling.workers", None)  # not even workers are started
+        assert not batch.study(asked).seconds
+    assert batch.plan_text(asked).endswith("\n6 of 6 done")
+    more = batch.plan_text(wanted("rgb,depth"), jobs=2)  # another run: tables and chapters, no other card
+    missing = {line[7:] for line in more.splitlines() if line.startswith("to do")}
+    assert {name.split("  ")[0] for name in missing} == {
+        "depth seed 0 mixed",
+        "tables",
+        "figures",
+        "card depth",
+        "01_good",
+        "02_bad",
+    }
+
+
+def done_runs(home):
+    """Return how many runs are trained and tested."""
+    return len(list((home / "results" / "runs").glob("rgb-*/lightings-best.npz")))
+
+
+def test_ctrl_c_ends_all_processes_and_the_next_study_goes_on(home, monkeypatch):
+    words = ["study", "--profile", "smoke", "--methods", "rgb", "--seeds", "10-60", "--data", "data"]
+    before = done_runs(home)  # other tests share this project
+    process = command(*words, "--only", "runs", "--jobs", "2", cwd=home, start_new_session=True)
+    family = psutil.Process(process.pid)
+    wait_for(lambda: done_runs(home) >= before + 2)
+    children = family.children(recursive=True)
+    assert len(children) >= 2  # the workers
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everybody
+    text, code = finished(process)
+    assert code == 130, text
+    assert text.strip().splitlines()[-1].endswith("nothing that is done is repeated")
+    assert "Traceback" not in text
+    assert not psutil.wait_procs(children, timeout=5)[1]
+    done = set(re.findall(r"^done     (rgb seed \d+ mixed)", text, re.MULTILINE))
+    assert text.strip().splitlines()[-1].startswith(f"{len(done)} done, 0 failed")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    outcome = batch.study(wanted("rgb", f"10-{11 + len(done)}"), only="runs", jobs=0)
+    assert done <= set(outcome.done)
+    assert outcome.seconds
+    assert not done & set(outcome.seconds)
+
+
+def finished(process):
+    try:
+        text, _ = process.communicate(timeout=240)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    return text, process.returncode
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+# -- the card -------------------------------------------------------------------------------------
+
+
+def test_the_method_card_runs_with_plain_papermill_and_shows_every_part(place, tmp_path):
+    """And executed again by the runner it gives the same pictures and tables."""
+    values = {"method": "se", "profile": "smoke", "data": str(place / "data")}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "RGBD_CACHE": str(place / ".cache")}
+    environment |= {"RGBD_RESULTS": str(tmp_path / "results")}
+    environment.pop("MPLBACKEND", None)
+    source = PROJECT / "notebooks" / "method_card.ipynb"
+    words = [word for pair in values.items() for word in ("-p", *pair)]
+    subprocess.run(
+        [sys.executable, "-m", "papermill", str(source), str(tmp_path / "plain.ipynb"), *words],
+        check=True,
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+    )
+    plain = notebooks.normalise(nbformat.read(tmp_path / "plain.ipynb", 4))
+    outputs = [o for cell in plain.cells for o in cell.get("outputs", [])]
+    pictures = [o for o in outputs if "image/png" in o.get("data", {})]
+    assert len(pictures) == 5  # curve, lightings, classes, scene, what it looked at
+    assert all(o.metadata["image/png"]["alt"] for o in pictures)
+    assert not [o for o in outputs if o.output_type == "stream"]
+    assert str(tmp_path) not in str(outputs)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("RGBD_CACHE", "RGBD_RESULTS"):
+            patch.setenv(name, environment[name])
+        patch.setenv("OMP_NUM_THREADS", "1")
+        again = nbformat.read(notebooks.execute(source, tmp_path / "again.ipynb", values), 4)
+    assert [c.get("outputs") for c in again.cells] == [c.get("outputs") for c in plain.cells]
+
+
+def test_the_method_card_is_short_and_has_no_functions():
+    cells = [
+        c
+        for c in nbformat.read(PROJECT / "notebooks" / "method_card.ipynb", 4).cells
+        if c.cell_type == "code"
+    ]
+    assert max(len(c.source.splitlines()) for c in cells) <= 15
+    assert not [c for c in cells if "def " in c.source or "lambda" in c.source]
+    assert notebook_source.parameters_of(PROJECT / "notebooks" / "method_card.ipynb").keys() == {
+        "method",
+        "seed",
+        "profile",
+        "lighting",
+        "data",
+    }
