@@ -3,9 +3,12 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 from tqdm.auto import tqdm
+
+from rgbd_lib.errors import UserError
 
 Thing = TypeVar("Thing")
 
@@ -47,3 +50,12 @@ class Progress:
     def close(self) -> None:
         """Remove the bar."""
         self.bar.close()
+
+
+def scalars(folder: Path) -> object:
+    """Return a TensorBoard writer into a folder."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UserError("--tensorboard needs the package: pip install tensorboard") from None
+    return SummaryWriter(folder)

@@ -28,7 +28,7 @@ from rgbd_lib.machine import Machine
 from rgbd_lib.material import Material
 from rgbd_lib.methods import Output, Target
 from rgbd_lib.metrics import confusions, miou
-from rgbd_lib.progress import Progress
+from rgbd_lib.progress import Progress, scalars
 from rgbd_lib.recipe import Recipe
 
 
@@ -45,13 +45,8 @@ class Trainer:
         seed: int,
         folder: Path,
     ) -> None:
-        self.material, self.recipe, self.machine, self.seed, self.folder = (
-            material,
-            recipe,
-            machine,
-            seed,
-            folder,
-        )
+        self.material, self.recipe, self.machine = material, recipe, machine
+        self.seed, self.folder = seed, folder
         self.model = model.to(machine.device, memory_format=torch.channels_last)
         if recipe.sync_bn and distributed.world() > 1:
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
@@ -63,8 +58,7 @@ class Trainer:
             seed=seed,
             device=machine.device,
             augment=augmentation(recipe, material),
-            drop_last=len(material.splits["train"])
-            > recipe.batch,  # batch norm has no use for a batch of one
+            drop_last=len(material.splits["train"]) > recipe.batch,  # batch norm: no batch of one
             rank=distributed.rank(),
             world=distributed.world(),
         )
@@ -134,7 +128,7 @@ class Trainer:
         """Make one optimizer step; where memory runs out, the same batch is done in smaller parts."""
         while True:
             try:
-                parts = split(sample, self.micro)
+                parts = sample.parts(self.micro)
                 loss = sum(self.backward(part, len(part.label) / len(sample.label)) for part in parts)
                 break
             except torch.OutOfMemoryError:
@@ -224,7 +218,7 @@ class Trainer:
             done=len(self.history) * steps,
             quiet=quiet or distributed.rank() > 0,
         )
-        board = self.board() if tensorboard else None
+        board = scalars(self.folder / "tensorboard") if tensorboard else None
         for number in range(len(self.history), self.recipe.epochs):
             row = self.epoch(number, progress)
             self.history.append(row)
@@ -241,14 +235,6 @@ class Trainer:
         progress.close()
         self.keep("last.safetensors")
         return pd.DataFrame(self.history)
-
-    def board(self) -> object:
-        """Return a TensorBoard writer into the run's folder."""
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UserError("--tensorboard needs the package: pip install tensorboard") from None
-        return SummaryWriter(self.folder / "tensorboard")
 
     def keep(self, name: str) -> None:
         """Write the weights that would be used if training ended here."""
@@ -295,14 +281,3 @@ def augmentation(recipe: Recipe, material: Material) -> Augment | None:
         return None
     corrupt = training_corruption(recipe.corruption, material.depth_range)
     return Augment(modality_dropout=recipe.modality_dropout, corrupt=corrupt)
-
-
-def split(sample: Sample, size: int) -> list[Sample]:
-    """Cut a batch into parts of at most ``size`` images."""
-    count = len(sample.label)
-    if size >= count:
-        return [sample]
-    return [
-        Sample(**{key: value[i : i + size] for key, value in vars(sample).items()})
-        for i in range(0, count, size)
-    ]

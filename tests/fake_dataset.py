@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rgbd_lib.datasets.base import DepthKind, Frame
+from rgbd_lib.datasets.images import ARRAY_HEADERS
 
 LIGHTINGS = (1, 2, 3)
 MILLIMETRES = DepthKind("mm", 0.001)
@@ -35,7 +36,7 @@ class FakeDataset:
 
     def read(self, scene: str, lighting: int) -> Frame:
         self.decoded.append(f"{scene}/{lighting}")
-        with np.load(self.root / f"{scene}.npz") as data:
+        with ARRAY_HEADERS, np.load(self.root / f"{scene}.npz") as data:
             return Frame(data["rgb"][lighting - 1], data["depth"], data["depth"] > 0, data["label"])
 
     def read_rgb(self, scene: str, lighting: int) -> np.ndarray:

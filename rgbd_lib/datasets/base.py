@@ -71,3 +71,13 @@ class Sample:
     label: Tensor  # B,H,W long, IGNORE = 255
     scene: Tensor  # B long, index into the cache's scenes
     lighting: Tensor  # B long, index into the data set's lightings
+
+    def parts(self, size: int) -> list["Sample"]:
+        """Return the batch in parts of at most ``size`` images."""
+        count = len(self.label)
+        if size >= count:
+            return [self]
+        return [
+            Sample(**{key: value[i : i + size] for key, value in vars(self).items()})
+            for i in range(0, count, size)
+        ]

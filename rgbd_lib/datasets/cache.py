@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from rgbd_lib import paths
 from rgbd_lib.datasets import fingerprint, resize
 from rgbd_lib.datasets.base import Dataset
 from rgbd_lib.datasets.resize import Crop
@@ -83,12 +84,12 @@ def open_cache(
 ) -> Cache:
     """Return the data set at size H,W, decoding it if no cache of the same content is there.
 
-    Caches live in ``folder``, else in the folder that RGBD_CACHE names, else in ``.cache``.
+    Caches live in ``folder``, else in the folder that RGBD_CACHE names, else in the project's ``.cache``.
     """
     size, crop = _checked(size, crop)
     scenes = tuple(dict.fromkeys(dataset.scenes if scenes is None else scenes))  # each once
     _check_scenes(dataset, scenes)
-    folder = Path(folder or os.environ.get("RGBD_CACHE") or ".cache")
+    folder = Path(folder or paths.cache())
     stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in dataset.name)
     place = digest(str(Path(dataset.root).resolve()), length=8)
     memo = folder / f"{stem}-{place}.hashes.json"

@@ -7,6 +7,7 @@ against 5 ms for decoding it).
 
 import io
 import struct
+import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _NPY = b"\x93NUMPY"
+# NumPy parses an array's header as Python, and Python before 3.13 does so in one thread at a time only
+# (elsewhere "AST constructor recursion depth mismatch", once in a few thousand files).
+ARRAY_HEADERS = threading.Lock()
 _PNG_KINDS = {0: "grey", 2: "colour", 3: "palette", 4: "grey+alpha", 6: "colour+alpha"}
 
 
@@ -133,7 +137,8 @@ def _decode(path: str | Path, data: bytes) -> np.ndarray:
 
 def _load_array(path: str | Path, data: bytes) -> np.ndarray:
     try:
-        array = np.load(io.BytesIO(data), allow_pickle=False)
+        with ARRAY_HEADERS:
+            array = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise UserError(f"{path} is no array file that can be read: {error}") from error
     if array.ndim not in (2, 3) or array.dtype.kind not in "uif":
