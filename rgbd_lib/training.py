@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -63,12 +63,7 @@ class Trainer:
             world=distributed.world(),
         )
         self.loss = task_loss(recipe.loss, material.classes, self.class_weights())
-        self.optimizer = AdamW(
-            self.model.parameters(),
-            lr=recipe.lr,
-            weight_decay=recipe.weight_decay,
-            fused=machine.kind != "mps",
-        )
+        self.optimizer = self.make_optimizer()
         self.schedule = LambdaLR(self.optimizer, self.rate)
         self.average = (
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
@@ -88,6 +83,11 @@ class Trainer:
         if self.recipe.loss != "weighted-ce":
             return None
         return balanced_weights(torch.from_numpy(self.material.class_counts))
+
+    def make_optimizer(self) -> Optimizer:
+        """Return the optimizer; a paper's own recipe has another one."""
+        rate, decay = self.recipe.lr, self.recipe.weight_decay
+        return AdamW(self.model.parameters(), lr=rate, weight_decay=decay, fused=self.machine.kind != "mps")
 
     # -- one step ---------------------------------------------------------------------------------
 
