@@ -19,7 +19,7 @@ class Recipe:
     batch: int
     lr: float
     scenes: int | None
-    loss: str = "dice+ce"  # the seed study's: half Dice, half cross-entropy
+    loss: str = "dice+ce"  # the profile says which, and why
     prior: bool = (
         True  # classifiers start at the class frequencies: rare classes are learnt many epochs earlier
     )
