@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rgbd_lib import lesson, methods, metrics, paths, statistics, tables
-from rgbd_lib.profiles import PROFILES
+from rgbd_lib import lesson, methods, metrics, statistics
 from rgbd_lib.statistics import Interval, Results
 
 FEW = ("rgb", "depth", "early", "mid")  # enough to show the question where nothing is stored
@@ -41,12 +40,7 @@ QUESTIONS = (
 
 def stored(fallback: str) -> Results:
     """Return the results of the largest profile that has any; without any, of a few runs of ``fallback``."""
-    for profile in reversed(PROFILES):
-        if (paths.results() / profile / "matrices.npz").exists():
-            found = tables.load(profile)
-            if {"rgb", "depth"} <= set(found.matrices) and len(found.matrices) > 2:
-                return found
-    return lesson.results(fallback, FEW)
+    return lesson.stored(("rgb", "depth", "mid")) or lesson.results(fallback, FEW)
 
 
 def fused(results: Results) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from rgbd_lib.datasets.batches import normalise
 from rgbd_lib.errors import UserError
 from rgbd_lib.material import Material
 from rgbd_lib.methods import Output
+from rgbd_lib.profiles import PROFILES
 from rgbd_lib.profiles import profile as profile_of
 from rgbd_lib.runs import DEFAULT_DATA, Record, Run
 from rgbd_lib.statistics import Results
@@ -29,17 +30,29 @@ def run(method: str, profile: str, seed: int = 0, *, data: str = DEFAULT_DATA, *
 
 
 def results(profile: str, methods: Sequence[str], data: str = DEFAULT_DATA) -> Results:
-    """Return what these methods scored: the stored tables where they hold all of them, else their runs."""
-    if (paths.results() / profile / "matrices.npz").exists():
-        stored = tables.load(profile)
-        if all(name in stored.matrices for name in methods):
-            return replace(stored, matrices={name: stored.matrices[name] for name in methods})
+    """Return what these methods scored: the stored tables of the largest budget that has them all, else their runs.
+
+    A caption reads the profile from what is returned; it need not be the one asked for.
+    """
+    if data == DEFAULT_DATA and (found := stored(methods, least=profile)):
+        return replace(found, matrices={name: found.matrices[name] for name in methods})
     return results_of(
         {
             name: [run(name, profile, seed, data=data) for seed in profile_of(profile).seeds]
             for name in methods
         }
     )
+
+
+def stored(methods: Sequence[str], least: str = "smoke") -> Results | None:
+    """Return the stored results of the largest profile, down to ``least``, that has all these methods."""
+    names = list(PROFILES)
+    for name in reversed(names[names.index(profile_of(least).name) :]):
+        if (paths.results() / name / "matrices.npz").exists():
+            found = tables.load(name)
+            if set(methods) <= set(found.matrices):
+                return found
+    return None
 
 
 def results_of(found: Mapping[str, Sequence[Record]], conditions: str = "lightings") -> Results:
