@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rgbd_lib import headline, methods, paths
+from rgbd_lib import headline, methods, paths, tables
 from rgbd_lib.statistics import Interval, Results
 
 
@@ -84,5 +84,5 @@ def test_the_largest_profile_with_results_is_shown(monkeypatch: pytest.MonkeyPat
     for profile in store:
         (tmp_path / profile).mkdir()
         (tmp_path / profile / "matrices.npz").touch()
-    monkeypatch.setattr(headline.tables, "load", store.__getitem__)
+    monkeypatch.setattr(tables, "load", store.__getitem__)
     assert headline.stored("smoke") is store["laptop"]
