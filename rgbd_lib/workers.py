@@ -18,7 +18,11 @@ from rgbd_lib.errors import UserError
 DEATHS = 3  # a job whose worker died is started again this often; one that kills every worker must end
 MEMORY = 1.5 * 2**30  # bytes that a training worker or a notebook's kernel takes; too many of them would swap
 ANSWER = 10  # seconds until a scheduler has answered, or does not exist
-ALONE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # trainings side by side beat threads inside one
+ALONE = {
+    "OMP_NUM_THREADS": "1",  # trainings side by side beat threads inside one
+    "MKL_NUM_THREADS": "1",
+    "THP_MEM_ALLOC_ENABLE": "1",  # large pages for large tensors, where the system has them
+}
 SETTINGS = {
     "distributed.scheduler.worker-ttl": None,  # a long step is not a death
     "distributed.comm.timeouts.connect": "60s",  # on a busy machine a process takes its time to start
