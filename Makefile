@@ -4,7 +4,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 
-.PHONY: help setup data report test lab clean
+.PHONY: help setup data report test lab site clean
 .DEFAULT_GOAL := help
 
 help:   ## show this list
@@ -33,6 +33,9 @@ test: setup  ## lint and all tests
 
 lab: setup  ## JupyterLab on this machine only, with a token
 	$(PY) -m jupyter lab --ServerApp.ip=127.0.0.1 --notebook-dir=notebooks
+
+site: setup  ## the book as pages in site/, to read without Python (nothing is executed)
+	$(PY) -m rgbd_lib site
 
 clean:  ## remove what can be made again: data, caches, runs (results tables and figures stay)
 	rm -rf data .cache results/runs build site .pytest_cache .ruff_cache
