@@ -12,11 +12,13 @@ from rgbd_lib import lesson, metrics, statistics
 from rgbd_lib.conditions import lightings
 from rgbd_lib.datasets.base import IGNORE
 from rgbd_lib.lesson import Look
-from rgbd_lib.palette import class_colours
+from rgbd_lib.palette import IGNORED, class_colours
 from rgbd_lib.plots.style import Figure, color, marker, new, title, use_style
 from rgbd_lib.runs import Record
 
-MISSING = "#e377c2"  # depth that was not measured; no value of the colour map comes near it
+MISSING = tuple(
+    v / 255 for v in IGNORED
+)  # depth that was not measured; no value of the colour map comes near it
 ERRORS = ListedColormap(["#e6e6e6", "#b2182b", "#ff00ff"])  # right, wrong, without a label
 
 
@@ -146,9 +148,7 @@ def examples(record: Record, looks: Sequence[Look]) -> Figure:
 
 def depth_map() -> Colormap:
     """Return a perceptually even colour map that shows missing measurements in a colour of their own."""
-    chosen = matplotlib.colormaps["viridis_r"].copy()
-    chosen.set_bad(MISSING)
-    return chosen
+    return matplotlib.colormaps["viridis_r"].with_extremes(bad=MISSING)
 
 
 def bare(grid: np.ndarray) -> None:

@@ -1,5 +1,6 @@
 """Methods beside each other: quality with intervals, classes, cost, ranks."""
 
+import matplotlib
 import numpy as np
 import pandas as pd
 
@@ -60,8 +61,8 @@ def per_class(profile: str) -> Figure:
     wide = wide[ordered(list(wide.columns))]
     names = table.drop_duplicates("class_id").set_index("class_id")["class"]
     drawing, axes = new(0.24 * len(wide) + 1.8)
-    image = axes.imshow(wide, cmap="cividis", vmin=0, vmax=100, aspect="auto", interpolation="nearest")
-    image.cmap.set_bad("#dddddd")
+    shades = matplotlib.colormaps["cividis"].with_extremes(bad="#dddddd")
+    image = axes.imshow(wide, cmap=shades, vmin=0, vmax=100, aspect="auto", interpolation="nearest")
     axes.set_xticks(range(wide.shape[1]), [title(m) for m in wide], rotation=55, ha="right", fontsize=8)
     axes.set_yticks(range(len(wide)), [names[k] for k in wide.index], fontsize=8)
     axes.grid(False)
