@@ -32,7 +32,14 @@ templates_path = ["_templates"]
 html_sidebars = {
     "**": ["navbar-logo.html", "search-button-field.html", "explorer.html", "sbt-sidebar-nav.html"]
 }
-html_theme_options = {"use_download_button": False, "show_toc_level": 2, "home_page_in_toc": True}
+html_theme_options = {
+    "use_download_button": False,
+    "show_toc_level": 2,
+    "home_page_in_toc": True,
+    "navbar_persistent": [],  # search is in the side bar
+    "footer_content_items": [],
+}
+highlight_language = "text"  # blocks of code without a language are commands and file lists
 html_copy_source = False
 html_use_index = False  # there are no index entries
 html_show_copyright = False
