@@ -8,7 +8,18 @@ from rgbd_lib import paths, tables, workers
 from rgbd_lib.board import Board, duration
 from rgbd_lib.ledger import Ledger
 from rgbd_lib.scheduling import Job, Outcome, Pool
-from rgbd_lib.study import CELL_SECONDS, Product, Wanted, cards, chapters, run_jobs, summaries
+from rgbd_lib.study import (
+    CELL_SECONDS,
+    Product,
+    Wanted,
+    cards,
+    chapters,
+    evaluation_jobs,
+    kind,
+    run_jobs,
+    summaries,
+    tested,
+)
 
 PARTS = ("runs", "figures", "notebooks")
 
@@ -31,7 +42,7 @@ def study(
     try:
         with Pool(jobs, scheduler, board) as pool, Pool(0, board=board) as here:
             if "runs" in parts:
-                pool.do(run_jobs(wanted.runs()), outcome)
+                make_runs(wanted, pool, outcome, ledger)
             if "figures" in parts:
                 for product in summaries(wanted.profile, ledger):
                     make([product], here, outcome, ledger)
@@ -40,6 +51,18 @@ def study(
     except KeyboardInterrupt:
         outcome.interrupted = True
     return outcome
+
+
+def make_runs(wanted: Wanted, pool: Pool, outcome: Outcome, ledger: Ledger) -> None:
+    """Train and test all runs; how long a test took is kept for the next plan."""
+    tests = evaluation_jobs(wanted.runs(), wanted.conditions, ledger)
+    by_name = {job.name: job.arguments for job in tests}
+
+    def note(name: str, seconds: float) -> None:
+        if name in by_name:
+            ledger.note(tested(**by_name[name]), kind(**by_name[name]), seconds)
+
+    pool.do([*run_jobs(wanted.runs()), *tests], outcome, note)
 
 
 def notebook_products(wanted: Wanted, ledger: Ledger, cell_seconds: float, in_place: bool) -> list[Product]:
@@ -66,7 +89,10 @@ def make(products: Iterable[Product], pool: Pool, outcome: Outcome, ledger: Ledg
 def plan_text(wanted: Wanted, only: str | None = None, jobs: int | None = None, in_place: bool = True) -> str:
     """Return what would be done, what is done already, and how long the rest takes by what it took before."""
     parts, ledger = (only,) if only else PARTS, Ledger()
-    planned: list[Job] = run_jobs(wanted.runs()) if "runs" in parts else []
+    planned: list[Job] = []
+    if "runs" in parts:
+        planned += run_jobs(wanted.runs())
+        planned += evaluation_jobs(wanted.runs(), wanted.conditions, ledger)
     if "figures" in parts:
         planned += [product.job for product in summaries(wanted.profile, ledger)]
     if "notebooks" in parts:

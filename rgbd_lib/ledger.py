@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from statistics import fmean
 
 from rgbd_lib import paths
 from rgbd_lib.identity import digest
@@ -35,6 +36,11 @@ class Ledger:
     def seconds(self, made: Path) -> float | None:
         """Return how long the making took, the last time."""
         return self.entries().get(str(made.resolve()), {}).get("seconds")
+
+    def usual(self, inputs: str) -> float | None:
+        """Return how long things made from such inputs took on average."""
+        found = [entry["seconds"] for entry in self.entries().values() if entry["inputs"] == inputs]
+        return fmean(found) if found else None
 
     def note(self, made: Path, inputs: str, seconds: float) -> None:
         """Enter what has just been made."""

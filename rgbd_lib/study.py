@@ -5,12 +5,13 @@ per method and reads that method's run; chapters read the tables.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import fmean
 
 from rgbd_lib import identity, methods, notebook_source, paths
+from rgbd_lib.conditions import SETS
 from rgbd_lib.errors import UserError, unknown
 from rgbd_lib.ledger import Ledger, content
 from rgbd_lib.profiles import profile
@@ -18,6 +19,7 @@ from rgbd_lib.runs import DEFAULT_DATA, Run, evaluate, find, get, records
 from rgbd_lib.scheduling import Job
 
 CARD = "method_card.ipynb"
+LIGHTINGS = "lightings"
 WEIGHTS = ("best", "last")  # of a run; tables compare the two
 CELL_SECONDS = 1800  # longer than any cell of the book needs; a hanging widget must not block a batch
 
@@ -31,9 +33,12 @@ class Wanted:
     seeds: tuple[int, ...]
     lightings: tuple[str, ...] = ("mixed",)
     data: str = DEFAULT_DATA
+    conditions: tuple[str, ...] = ()  # sets tested beside the lightings, which every run is tested under
 
     @classmethod
-    def parse(cls, profile_name: str, methods_: str, seeds: str, lightings: str, data: str) -> "Wanted":
+    def parse(
+        cls, profile_name: str, methods_: str, seeds: str, lightings: str, data: str, conditions: str = ""
+    ) -> "Wanted":
         """Read the words of the command line; unknown ones are errors before anything starts."""
         known = methods.names()
         chosen = tuple(known) if methods_ == "all" else tuple(m.strip() for m in methods_.split(","))
@@ -42,7 +47,8 @@ class Wanted:
                 raise unknown("method", name, known)
         numbers = parse_numbers(seeds) if seeds else profile(profile_name).seeds
         profile(profile_name)
-        return cls(profile_name, chosen, numbers, parse_lightings(lightings), portable(data))
+        tested = parse_conditions(conditions)
+        return cls(profile_name, chosen, numbers, parse_lightings(lightings), portable(data), tested)
 
     def runs(self) -> list[Run]:
         """Return the grid's runs, teachers before their students, nothing twice."""
@@ -78,6 +84,15 @@ def parse_lightings(text: str) -> tuple[str, ...]:
     for part in (p.strip() for p in text.split(",")):
         found += map(str, parse_numbers(part)) if part[:1].isdigit() else [part]
     return tuple(dict.fromkeys(found))
+
+
+def parse_conditions(text: str) -> tuple[str, ...]:
+    """Read "suite,missing" as sets of test conditions; the lightings need no asking."""
+    found = dict.fromkeys(p.strip() for p in text.split(",") if p.strip())
+    for name in found:
+        if name not in SETS:
+            raise unknown("set of conditions", name, SETS)
+    return tuple(name for name in found if name != LIGHTINGS)
 
 
 def portable(data: str) -> str:
@@ -117,14 +132,45 @@ def title(run: Run) -> str:
 def finished(run: Run) -> bool:
     """Whether a run is trained and tested; a process can be killed between the two."""
     record = find(run)
-    return record is not None and all((record.folder / f"lightings-{w}.npz").exists() for w in WEIGHTS)
+    return record is not None and all((record.folder / f"{LIGHTINGS}-{w}.npz").exists() for w in WEIGHTS)
 
 
 def make_run(run: Run) -> None:
     """Train and test one run, as far as that is not done; called on a worker."""
     get(run, quiet=True)
     for weights in WEIGHTS:
-        evaluate(run, "lightings", weights=weights, quiet=True)
+        evaluate(run, LIGHTINGS, weights=weights, quiet=True)
+
+
+def evaluation_jobs(runs: Sequence[Run], conditions: Sequence[str], ledger: Ledger) -> list[Job]:
+    """Return one job per run and set of conditions; what was timed once at a budget is expected again."""
+    return [
+        Job(
+            name=f"{title(run)} {name}",
+            work=evaluate_run,
+            arguments={"run": run, "conditions": name},
+            after=(title(run),),
+            done=tested(run, name).exists(),
+            seconds=ledger.usual(kind(run, name)),
+        )
+        for name in conditions
+        for run in runs
+    ]
+
+
+def tested(run: Run, conditions: str) -> Path:
+    """Return where a run's scores under a set of conditions lie."""
+    return run.folder / f"{conditions}-{WEIGHTS[0]}.npz"
+
+
+def kind(run: Run, conditions: str) -> str:
+    """Return what evaluations that take about the same time have in common."""
+    return f"{conditions} {run.profile}"
+
+
+def evaluate_run(run: Run, conditions: str) -> None:
+    """Test a finished run under a set of conditions; called on a worker."""
+    evaluate(run, conditions, quiet=True)
 
 
 # -- things made from runs ------------------------------------------------------------------------
@@ -153,7 +199,9 @@ def summaries(profile_name: str, ledger: Ledger) -> Iterable[Product]:
     states = [(p.relative_to(runs).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in found]
     folder = paths.results() / profile_name
     job = Job("tables", make_tables, {"profile_name": profile_name})
-    yield Product.of(job, folder, [states, looks(), identity.code(["rgbd_lib.tables"])], ledger)
+    yield Product.of(
+        job, folder, [states, looks(), identity.code(["rgbd_lib.tables", "rgbd_lib.examples"])], ledger
+    )
     figures = paths.home() / "figures" / profile_name
     job = Job("figures", make_figures, {"profile_name": profile_name}, after=("tables",))
     inputs = [content(folder), looks(), identity.code(["rgbd_lib.plots"])]
@@ -167,10 +215,11 @@ def looks() -> list[list[object]]:
 
 
 def make_tables(profile_name: str) -> None:
-    """Write all tables of a profile."""
-    from rgbd_lib import tables
+    """Write all tables of a profile, and the scene that its figures show."""
+    from rgbd_lib import examples, tables
 
     tables.write(profile_name)
+    examples.write(profile_name)
 
 
 def make_figures(profile_name: str) -> None:

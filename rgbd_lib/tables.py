@@ -51,6 +51,9 @@ def write(profile: str, found: Iterable[Record] | None = None) -> Path:
         table[first + [c for c in table if c not in first]].to_csv(
             folder / f"{name}.csv", index=False, float_format=FLOAT
         )
+    for name in tables_robustness.NAMES:
+        if name not in tables:  # made once from runs that are no longer current
+            (folder / f"{name}.csv").unlink(missing_ok=True)
     return folder
 
 

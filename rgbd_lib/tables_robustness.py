@@ -6,20 +6,37 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from rgbd_lib import corruptions, metrics, robustness, statistics
-from rgbd_lib.records import key, plain
+from rgbd_lib import corruptions, metrics, reliance, robustness, statistics
+from rgbd_lib.records import key, plain, variant
 from rgbd_lib.runs import Record
 
-SUITE = "suite"
+SUITE, MISSING = "suite", "missing"
+NAMES = (SUITE, MISSING, "robustness", "reliance", "hardening")
+HARDENING = ("modality_dropout", "corruption")  # settings of training that prepare for bad sensors
 
 
 def tables(chosen: Sequence[Record]) -> dict[str, pd.DataFrame]:
-    """Return "suite" (a row per run and condition) and "robustness" (a row per method), where there are any."""
-    evaluated = [r for r in chosen if (r.folder / f"{SUITE}-best.npz").exists()]
-    if not evaluated:
-        return {}
-    rows = pd.concat([r.scores(SUITE).table().assign(**key(r)) for r in evaluated])
-    return {"suite": rows, "robustness": per_method([r for r in evaluated if plain(r)])}
+    """Return the tables that there are runs for.
+
+    "suite" and "missing": a row per run and condition; "robustness": a row per method; "reliance": how much a method
+    uses depth, by severity; "hardening": what training for bad sensors costs and brings.
+    """
+    tested = {name: [r for r in chosen if has(r, name)] for name in (SUITE, MISSING)}
+    found = {
+        name: pd.concat([r.scores(name).table().assign(**key(r)) for r in rs])
+        for name, rs in tested.items()
+        if rs
+    }
+    if main := [r for r in tested[SUITE] if plain(r)]:
+        found |= {"robustness": per_method(main), "reliance": reliance.table(main)}
+    if tested[SUITE]:
+        found["hardening"] = hardening(tested[SUITE])
+    return {name: table for name, table in found.items() if table is not None and len(table)}
+
+
+def has(record: Record, conditions: str) -> bool:
+    """Whether a run was tested under a set of conditions."""
+    return (record.folder / f"{conditions}-best.npz").exists()
 
 
 def per_method(found: Sequence[Record]) -> pd.DataFrame:
@@ -36,6 +53,12 @@ def per_method(found: Sequence[Record]) -> pd.DataFrame:
         for method, x in matrices.items():
             found_interval = statistics.interval(x, metric, over=over)
             table.loc[method, [f"{name}_low", f"{name}_high"]] = found_interval.low, found_interval.high
+    for name, over in (("lightings", "mean"), ("worst", "worst")):
+        for method, records in by_method.items():
+            x = np.stack([r.scores().matrices for r in records])
+            found_interval = statistics.interval(x, metric, over=over)
+            for end, value in zip(("", "_low", "_high"), ("mean", "low", "high"), strict=True):
+                table.loc[method, f"{name}{end}"] = getattr(found_interval, value)
     first = {m: key(rs[0]) for m, rs in by_method.items()}
     for column in ("profile", "data", "synthetic"):
         table[column] = [first[m][column] for m in table.index]
@@ -52,3 +75,60 @@ def reductions(layout: robustness.Layout) -> dict[str, Callable]:
         "rgb_off": lambda v: v[..., layout.at("rgb_off")],
         "suite": lambda v: robustness.suite_mean(v, layout),
     }
+
+
+# -- the price of training for bad sensors ---------------------------------------------------------
+
+
+def hardening(found: Sequence[Record]) -> pd.DataFrame:
+    """Return what runs that differ from plain ones only in hardening lose on clean images and gain elsewhere.
+
+    A row per method, variant and score, paired by seed and scene: ``difference`` is hardened minus plain.
+    """
+    groups: dict[tuple[str, str], dict[int, Record]] = {}
+    for record in found:
+        p = record.info["parameters"]
+        if p["lighting"] == "mixed" and (plain(record) or hardened(p)):
+            groups.setdefault((p["method"], variant(p)), {})[p["seed"]] = record
+    layout = robustness.Layout(found[0].scores(SUITE).conditions)
+    rows = []
+    for (method, how), hard in groups.items():
+        usual = groups.get((method, ""), {})
+        seeds = sorted(set(hard) & set(usual))
+        if how and seeds:
+            first = {k: v for k, v in key(hard[seeds[0]]).items() if k != "seed"}
+            rows += [
+                first | row for row in prices([hard[s] for s in seeds], [usual[s] for s in seeds], layout)
+            ]
+    return pd.DataFrame(rows)
+
+
+def hardened(parameters: dict) -> bool:
+    """Whether a run differs from the plain one in nothing but settings that prepare for bad sensors."""
+    usual = not parameters["options"] and (parameters["init"], parameters["split"]) == ("random", "grouped")
+    return usual and bool(parameters["settings"]) and set(parameters["settings"]) <= set(HARDENING)
+
+
+def prices(
+    hard: Sequence[Record], usual: Sequence[Record], layout: robustness.Layout
+) -> list[dict[str, object]]:
+    """Return the difference in every score that has an interval, and in the worst condition of all."""
+    background = hard[0].info["data"]["background"]
+    metric = partial(metrics.miou, background=background)
+    a, b = (np.stack([r.scores(SUITE).matrices for r in records]) for records in (hard, usual))
+    rows = []
+    for score, over in (reductions(layout) | {"worst_condition": lambda v: v.min(-1)}).items():
+        difference = statistics.paired_difference(a, b, metric, over=over)
+        rows.append(
+            {
+                "score": score,
+                "seeds": difference.seeds,
+                "scenes": difference.scenes,
+                "plain": float(statistics.scores(b, metric, over).mean()),
+                "hardened": float(statistics.scores(a, metric, over).mean()),
+                "difference": difference.mean,
+                "low": difference.low,
+                "high": difference.high,
+            }
+        )
+    return rows

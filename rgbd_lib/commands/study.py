@@ -15,6 +15,9 @@ def study(
     lightings: Annotated[
         str, typer.Option(help="What to train on, one run each: mixed,1..8 or all-but-3.")
     ] = "mixed",
+    conditions: Annotated[
+        str, typer.Option(help="What to test under beside the lightings: suite, missing, every.")
+    ] = "",
     data: Annotated[str, typer.Option(help="Folder of the data set.")] = "data/mm5_synth",
     jobs: Annotated[
         int | None,
@@ -37,7 +40,7 @@ def study(
     if only is not None and only not in batch.PARTS:
         raise unknown("part of the study", only, batch.PARTS)
     os.environ.update(paths.environment())  # notebooks run in another folder
-    wanted = Wanted.parse(profile, methods, seeds, lightings, data)
+    wanted = Wanted.parse(profile, methods, seeds, lightings, data, conditions)
     if dry_run:
         typer.echo(batch.plan_text(wanted, only, jobs))
         return

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rgbd_lib import paths
 from rgbd_lib.errors import UserError
-from rgbd_lib.plots import comparison, lighting, training
+from rgbd_lib.plots import comparison, examples, lighting, suite, training
 from rgbd_lib.plots.style import Figure, use_style
 
 FIGURES: dict[str, Callable[[str], Figure]] = {
@@ -17,6 +17,15 @@ FIGURES: dict[str, Callable[[str], Figure]] = {
     "lighting_bars": lighting.grouped_bars,
     "lighting_summary": lighting.summary,
     "lighting_radar": lighting.radar,
+    "lighting_matrix": lighting.matrix,
+    "examples_best_light": examples.good,
+    "examples_worst_light": examples.bad,
+    "robustness": suite.overview,
+    "robustness_conditions": suite.every_condition,
+    "robustness_retention": suite.retention,
+    "robustness_missing": suite.chance_of_failure,
+    "robustness_reliance": suite.reliance,
+    "robustness_price": suite.price,
     "learning_curves": training.curves,
 }
 

@@ -1,11 +1,18 @@
 """What the light does: the seed study's four figures, with intervals and whole axes."""
 
+import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 
-from rgbd_lib import methods, tables
+from rgbd_lib import examples, methods, tables
 from rgbd_lib.errors import UserError
+from rgbd_lib.plots import examples as pictures
 from rgbd_lib.plots.style import Figure, color, marker, new, ordered, source, title
+
+SAME = "#FF2D55"  # frames a test under the light of the training
 
 
 def by_light(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -41,12 +48,69 @@ def improvement(profile: str) -> Figure:
     axes.set_xticks(range(change.shape[1]), [title(m) for m in change], rotation=45, ha="right", fontsize=8)
     axes.set_yticks(range(len(change)), change.index)
     axes.grid(False)
+    with_thumbnails(axes, profile, list(change.index))
     drawing.colorbar(image, ax=axes, label="points of mIoU over RGB only", shrink=0.8)
     return Figure(
         drawing,
         "Difference to the RGB baseline under each lighting, in points of mIoU. " + source(table),
         "A map of lightings by methods: orange where a method is better than RGB alone, purple where it is worse.",
     )
+
+
+def with_thumbnails(axes: Axes, profile: str, conditions: list[str]) -> None:
+    """Show beside each row what its light does to a scene, where one is stored."""
+    try:
+        found = examples.load(profile)
+    except UserError:
+        return
+    axes.tick_params(axis="y", pad=68, length=0)
+    pictures.strip(axes, found, conditions)
+
+
+def matrix(profile: str) -> Figure:
+    """Trained under one light, tested under each: a panel per method."""
+    table = tables.read(profile, "lightings")
+    single = table[table.variant.isna() & table.trained_on.astype(str).str.fullmatch(r"\d+")]
+    if single.empty:
+        raise UserError("no run was trained on one lighting; `rgbd study --lightings 1..8` makes them")
+    names = ordered(list(single.method))
+    tests = list(dict.fromkeys(single.condition))
+    trained = sorted(single.trained_on.astype(int).unique())
+    top, columns = 100 * single.miou.max(), min(3, len(names))
+    rows = -(-len(names) // columns)
+    drawing, grid = new(2.6 * rows + 0.5, nrows=rows, ncols=columns, squeeze=False, sharex=True, sharey=True)
+    for axes, name in zip(grid.flat, names, strict=False):
+        own = single[single.method == name].assign(trained_on=single.trained_on.astype(int))
+        wide = 100 * own.pivot_table(index="trained_on", columns="condition", values="miou", aggfunc="mean")
+        image = cells(axes, wide.reindex(index=trained, columns=tests), top)
+        axes.set_title(title(name), fontsize=9)
+    for axes in grid.flat[len(names) :]:
+        axes.set_visible(False)
+    drawing.supxlabel("light of the test", fontsize=9)
+    drawing.supylabel("light of the training", fontsize=9)
+    drawing.colorbar(image, ax=list(grid.flat), label="mIoU (%)", shrink=0.7)
+    return Figure(
+        drawing,
+        "mIoU (%) of training under one light (rows) and testing under each (columns); framed: the same light. "
+        + source(single),
+        f"A grid of trained by tested lightings for {', '.join(title(n) for n in names)}; brighter is better.",
+    )
+
+
+def cells(axes: Axes, wide: pd.DataFrame, top: float) -> AxesImage:
+    """Draw one grid of numbers; a frame where training and test have the same light."""
+    shades = matplotlib.colormaps["cividis"].with_extremes(bad="#dddddd")
+    image = axes.imshow(wide, cmap=shades, vmin=0, vmax=top, aspect="auto")
+    for (y, x), value in np.ndenumerate(wide.to_numpy()):
+        if not np.isnan(value):
+            tint = "white" if value < 0.55 * top else "black"
+            axes.text(x, y, f"{value:.0f}", ha="center", va="center", fontsize=7, color=tint)
+        if wide.columns[x] == f"light {wide.index[y]}":
+            axes.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, fill=False, edgecolor=SAME, lw=1.5))
+    axes.set_xticks(range(wide.shape[1]), [c.removeprefix("light ") for c in wide], fontsize=8)
+    axes.set_yticks(range(len(wide)), wide.index, fontsize=8)
+    axes.grid(False)
+    return image
 
 
 def grouped_bars(profile: str) -> Figure:
