@@ -62,6 +62,60 @@ def convert(
     typer.echo(f"{out}: {len(model.state_dict())} tensors of {name}, all accounted for")
 
 
+@app.command()
+def evaluate(
+    name: Name,
+    checkpoint: Checkpoint,
+    data: Annotated[
+        Path, typer.Option(help="NYUv2 or SUN RGB-D in any layout that is known, or your own data.")
+    ],
+    protocol: Annotated[
+        str, typer.Option(help="paper: its resizing and counting; ours: strict, with intervals.")
+    ] = "paper",
+    split: Annotated[str, typer.Option(help="test, val or train.")] = "test",
+    scales: Annotated[
+        str, typer.Option(help="Factors of the image size, summed; more than 1 is your choice.")
+    ] = "1",
+    flips: Annotated[bool, typer.Option("--flips", help="Add the scores of the mirrored image.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Also write the table as CSV.")] = None,
+    pairs: Set = None,
+) -> None:
+    """Score an author's checkpoint on a data set, as its paper does or strictly."""
+    from rgbd_lib import machine
+    from rgbd_lib.datasets.open import open_dataset
+    from rgbd_lib.papers import evaluate as scoring
+    from rgbd_lib.papers import protocols
+    from rgbd_lib.papers.official import load_official
+
+    chosen, dataset = protocols.of(name, protocol), open_dataset(data)
+    model = load_official(
+        name, checkpoint, len(dataset.classes), **(dict(chosen.options) | parse_options(pairs))
+    )
+    found = scoring.evaluate(
+        model, dataset, chosen, split=split, scales=parse_scales(scales), flips=flips,
+        device=machine.choose(device).device, quiet=False,
+    )  # fmt: skip
+    table = found.table(strict=protocol == "ours")
+    typer.echo(f"{name} on {dataset.decision}\n{len(found.scenes)} frames of {split}; {chosen.source}")
+    typer.echo(table.to_string(index=False, float_format="%.4f"))
+    if out:
+        table.to_csv(out, index=False)
+
+
+def parse_scales(text: str) -> tuple[float, ...]:
+    """Return scales from "0.75,1,1.25"."""
+    try:
+        scales = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        scales = ()
+    if not scales or min(scales) <= 0:
+        raise UserError(
+            f"--scales {text}: positive numbers with commas between them are needed, like 0.75,1,1.25"
+        )
+    return scales
+
+
 def parse_options(pairs: list[str] | None) -> dict[str, object]:
     """Return a network's options from key=value texts."""
     from rgbd_lib.recipe import parse_value
