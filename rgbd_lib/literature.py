@@ -84,7 +84,7 @@ def our_places(profile: str, seed: int = 0) -> dict[str, Record]:
     found = {"rgb": lesson.run("rgb", profile, seed)}
     for place in PLACES:
         options = {} if place == "all" else {"place": place}  # "all" is the method's own default
-        found[place] = lesson.run("concat", profile, seed, options=options)
+        found[f"concat {place}"] = lesson.run("concat", profile, seed, options=options)
     return found
 
 

@@ -104,10 +104,8 @@ def test_published_markers_are_hollow_and_ours_filled(table):
 
 
 def test_figures_name_paper_table_and_protocol(table):
-    assert (
-        "Wang et al. 2020"
-        in plots.places(table, results(rgb=0.3, early=0.4, middle=0.4, late=0.4, all=0.5)).caption
-    )
+    ours = {"rgb": 0.3} | {f"concat {place}": 0.4 for place in literature.PLACES}
+    assert "Wang et al. 2020" in plots.places(table, results(**ours)).caption
     assert "table 2" in plots.stages(table, results(rgb=0.3, SF5=0.4, SF1=0.4, DF5=0.5)).caption
     assert "results/literature.csv" in plots.gaps(table).caption
     assert "Hollow" in plots.by_year(table).caption

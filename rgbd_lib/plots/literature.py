@@ -60,7 +60,7 @@ def family_gains(table: pd.DataFrame, results: Results) -> Figure:
         some = rows[rows.study == study]
         y = [order.index(f) + 0.5 * (i / max(1, len(studies) - 1) - 0.5) for f in some.family]
         left.plot(some.gain, y, "o", mfc="none", mec=VARIANTS[i], ms=6, label=study)
-    named = ["two that vote" if f == "none" else f for f in order]
+    named = ["vote only" if f == "none" else f for f in order]
     left.set(yticks=range(len(order)), yticklabels=named, xlabel=GAIN, title="published")
     for y, name in enumerate(names):
         bar(right, own[name], y, color(name), marker(name))
@@ -110,7 +110,7 @@ def places(table: pd.DataFrame, results: Results) -> Figure:
         axes.set(title=f"published:\n{text}", ylim=(0, 4.4))
     own = literature.gain_intervals(results)
     for i, place in enumerate(literature.PLACES):
-        found = own[place]
+        found = own[f"concat {place}"]
         panels[2].plot(
             [i, i], [100 * found.low, 100 * found.high], color=color("concat"), lw=2.5, solid_capstyle="butt"
         )
