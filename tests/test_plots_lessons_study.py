@@ -156,6 +156,16 @@ def test_centres_lie_in_the_largest_objects():
     assert lessons_maps.centres(label, (4, 4), 3) == [(1, 3), (3, 0)]
 
 
+def test_two_objects_of_a_class_have_two_centres_and_a_ring_none_in_its_hole():
+    label = np.zeros((8, 16), np.uint8)
+    label[0:4, 0:4] = label[4:8, 12:16] = 5
+    assert lessons_maps.centres(label, (8, 16), 2) == [(2, 2), (6, 14)]
+    ring = np.full((9, 9), 7, np.uint8)
+    ring[2:7, 2:7] = 0
+    y, x = lessons_maps.centres(ring, (9, 9), 1)[0]
+    assert ring[y, x] == 7
+
+
 def test_who_is_right_has_four_verdicts(look: Look):
     right, wrong = look.label, (look.label + 1) % 3
     verdicts = []

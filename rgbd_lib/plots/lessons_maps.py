@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
+from rgbd_lib.datasets.base import IGNORE
 from rgbd_lib.lesson import Look
 from rgbd_lib.palette import class_colours
 from rgbd_lib.plots.card import about, bare, depth_map
@@ -36,28 +38,16 @@ def numbers(arrays: Mapping[str, object], caption: str, alt: str, digits: int = 
     widths = [max(a.shape[1] + 0.6, 0.14 * len(name)) for name, a in found.items()]
     cell = min(0.62, (WIDTH - 0.2) / sum(widths))
     tall = max(a.shape[0] for a in found.values())
-    drawing, row = new(
-        cell * tall + 0.55,
-        width=cell * sum(widths) + 0.2,
-        ncols=len(found),
-        squeeze=False,
-        width_ratios=widths,
-    )
+    width = cell * sum(widths) + 0.2
+    drawing, row = new(cell * tall + 0.55, width=width, ncols=len(found), squeeze=False, width_ratios=widths)
     bare(row)
     for axes, (name, values) in zip(row[0], found.items(), strict=True):
         axes.imshow(values, cmap="PuOr_r", vmin=-reach, vmax=reach)
         for (y, x), value in np.ndenumerate(values):
             tint = "white" if abs(value) > 0.65 * reach else "black"
             text = f"{value:.{digits}f}".rstrip("0").rstrip(".") if digits else f"{value:.0f}"
-            axes.text(
-                x,
-                y,
-                text.replace("-", "−"),
-                ha="center",
-                va="center",
-                fontsize=8,
-                color=tint,
-            )
+            text = text.replace("-", "−")
+            axes.text(x, y, text, ha="center", va="center", fontsize=8, color=tint)
         axes.set_title(name, fontsize=9)
         spare = (0.14 * len(name) - values.shape[1] - 0.6) / 2  # a long title must not make larger cells
         axes.set_xlim(-0.5 - max(0, spare), values.shape[1] - 0.5 + max(0, spare))
@@ -290,9 +280,18 @@ def painted(depth: object) -> np.ndarray:
 
 def centres(label: np.ndarray, size: tuple[int, int], count: int) -> list[tuple[int, int]]:
     """Return the cells of a coarse map of ``size`` that lie in the middle of the largest objects of a label."""
-    ids, pixels = np.unique(label[(label > 0) & (label < 255)], return_counts=True)
+    pieces = [piece for k in np.unique(label) if 0 < k < IGNORE for piece in connected(label == k)]
     found = []
-    for k in ids[np.argsort(-pixels, kind="stable")][:count]:
-        middle = np.argwhere(label == k).mean(0) + 0.5
+    for piece in sorted(pieces, key=lambda one: -one.sum())[:count]:
+        middle = np.argwhere(piece).mean(0) + 0.5
+        if not piece[tuple(middle.astype(int))]:  # of a ring or a crescent: its thickest place
+            inner = cv2.distanceTransform(np.pad(piece, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+            middle = np.array(np.unravel_index(inner.argmax(), inner.shape)) + 0.5
         found.append(tuple(int(v) for v in middle * np.array(size) / label.shape))
     return found
+
+
+def connected(mask: np.ndarray) -> list[np.ndarray]:
+    """Return every connected part of a mask as a mask of its own."""
+    count, parts = cv2.connectedComponents(mask.astype(np.uint8))
+    return [parts == part for part in range(1, count)]

@@ -15,7 +15,7 @@ from rgbd_lib.statistics import Results
 
 POINTS = "mIoU (%)"
 VARIANTS = ("#0B6E69", "#C1440E", "#6A4C93", "#8A6D00", "#3D5A80", "#B5446E", "#4F772D", "#7F7F7F")
-MARKS = "oDvP*Xhp"
+MARKS = "oDvPpXh<"  # a star would be too small beside the others
 REPLICATES = 1000
 AGREEMENT = {"both": "#3B7D4F", "RGB only": "#D9A441", "depth only": "#4C78A8", "neither": "#C9C9C9"}
 
@@ -52,7 +52,7 @@ def intervals(results: Results, over: str = "mean", what: str = "lightings") -> 
         found = statistics.interval(results.matrices[name], measure, REPLICATES, over=over)
         tint, mark = styles[name]
         axes.plot([100 * found.low, 100 * found.high], [y, y], color=tint, lw=2.5, solid_capstyle="butt")
-        axes.plot(100 * found.mean, y, mark, color=tint, ms=8, mec="white", mew=0.8)
+        axes.plot(100 * found.mean, y, mark, color=tint, ms=8, mec="white", mew=0.8, clip_on=False, zorder=4)
         runs = 100 * statistics.scores(results.matrices[name], measure, over)
         axes.plot(runs, np.full(len(runs), y), ".", color=tint, alpha=0.4, ms=5)
     axes.set(yticks=range(len(names)), yticklabels=[label(n) for n in reversed(names)])

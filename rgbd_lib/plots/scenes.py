@@ -180,7 +180,11 @@ def errors(label: np.ndarray, prediction: np.ndarray, background: int | None = 0
 
 
 def predictions(
-    look: Look, classes: Sequence[str], conditions: Sequence[str] | None = None, background: int | None = 0
+    look: Look,
+    classes: Sequence[str],
+    conditions: Sequence[str] | None = None,
+    background: int | None = 0,
+    origin: str = "",
 ) -> Figure:
     """Show what a model saw, what it said and where it was wrong, one row per condition."""
     chosen = [look.conditions.index(name) for name in conditions or look.conditions]
@@ -208,7 +212,7 @@ def predictions(
     worst = look.conditions[chosen[int(np.argmax(shares))]]
     return Figure(
         drawing,
-        f"Colour, label, prediction and errors of one test scene (in it: {present}).",
+        f"Colour, label, prediction and errors of one test scene (in it: {present}). {origin}".rstrip(),
         f"A row for each of {len(chosen)} conditions: photograph, label, prediction, and a map of errors; most "
         f"pixels are wrong under {worst}.",
     )
