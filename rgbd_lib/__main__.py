@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from rgbd_lib.commands import data, methods, papers, study, train
+from rgbd_lib.commands import data, methods, papers, site, study, train
 from rgbd_lib.errors import UserError
 
 app = typer.Typer(
@@ -21,7 +21,16 @@ def _root() -> None:
     """Keep every command a subcommand, whatever their number."""
 
 
-for command in (methods.methods, train.train, train.evaluate, train.predict, study.study, study.report):
+COMMANDS = (
+    methods.methods,
+    train.train,
+    train.evaluate,
+    train.predict,
+    study.study,
+    study.report,
+    site.site,
+)
+for command in COMMANDS:
     app.command()(command)
 app.add_typer(data.app)
 app.add_typer(papers.app)
