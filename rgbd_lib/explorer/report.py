@@ -1,0 +1,67 @@
+"""The explorer's words: every name from data is escaped before it becomes part of a page."""
+
+from collections.abc import Sequence
+from html import escape
+
+from rgbd_lib.explorer import views
+from rgbd_lib.explorer.source import Seen
+from rgbd_lib.explorer.store import Store
+from rgbd_lib.palette import class_colours
+
+ABSENT = (
+    "<small>Dimmer and sensors need the trained weights of A and B, which are not on this machine.</small>"
+)
+EMPTY = "Point at a picture, or press Shift with an arrow key, to name a pixel."
+
+
+def caption(store: Store, seen: Seen) -> str:
+    """Return a picture's score and where the picture comes from."""
+    kind = "synthetic data" if store.synthetic else store.data
+    how = "asked just now" if seen.live else "stored"
+    return f"<small>image mIoU <b>{percent(seen.miou)}</b> · {how} · {escape(kind)}, profile {escape(store.profile)}</small>"
+
+
+def table(store: Store, both: Sequence[Seen]) -> str:
+    """Return the IoU of every class that is in the truth or in an answer, a column per method."""
+    classes = sorted(set().union(*(seen.iou for seen in both)))
+    head = "".join(f"<th scope='col'>{escape(store.methods[s.method].title)}</th>" for s in both)
+    rows = [
+        f"<tr><th scope='row'>{swatch(k)} {escape(store.classes[k])}</th>"
+        + "".join(f"<td>{percent(seen.iou.get(k, float('nan')))}</td>" for seen in both)
+        + "</tr>"
+        for k in classes
+    ]
+    mean = "".join(f"<td><b>{percent(seen.miou)}</b></td>" for seen in both)
+    return (
+        "<table class='rgbd-iou'><caption>IoU (%) of the classes in this image</caption>"
+        f"<tr><th scope='col'>class</th>{head}</tr>{''.join(rows)}<tr><th scope='row'>mean</th>{mean}</tr></table>"
+    )
+
+
+def named(store: Store, both: Sequence[Seen], point: Sequence[float]) -> str:
+    """Return truth, answers and confidence at a place."""
+    if len(point) != 2:
+        return f"<span class='rgbd-pixel'>{EMPTY}</span>"
+    parts = [views.describe(seen.picture, point[1], point[0], store.classes) for seen in both]
+    answers = [
+        f"{letter}: <b>{escape(found)}</b> ({percent(sure)} % sure)"
+        for letter, (_, found, sure) in zip("AB", parts, strict=True)
+    ]
+    return f"<span class='rgbd-pixel'>truth: <b>{escape(parts[0][0])}</b> · {' · '.join(answers)}</span>"
+
+
+def percent(share: float) -> str:
+    """Return a share in whole per cent, a dash where there is none."""
+    return "–" if share != share else f"{100 * share:.0f}"
+
+
+def swatch(class_id: int) -> str:
+    """Return a square in a class's colour."""
+    red, green, blue = class_colours()[class_id]
+    colour = f"rgb({red},{green},{blue})"
+    return f"<span style='display:inline-block;width:.8em;height:.8em;background:{colour};border:1px solid #888'></span>"
+
+
+def strip(store: Store, light: int) -> str:
+    """Return what the thumbnails show."""
+    return f"{len(store.lightings)} lightings, {store.lightings[light]} is shown; arrow keys choose another"
