@@ -48,9 +48,11 @@ def intervals(results: Results, over: str = "mean", what: str = "lightings") -> 
     names = list(results.matrices)
     styles, measure = look_of(names), results.metric("miou")
     drawing, axes = new(0.36 * len(names) + 1.0)
+    means = {}
     for y, name in enumerate(reversed(names)):
         found = statistics.interval(results.matrices[name], measure, REPLICATES, over=over)
         tint, mark = styles[name]
+        means[name] = 100 * found.mean
         axes.plot([100 * found.low, 100 * found.high], [y, y], color=tint, lw=2.5, solid_capstyle="butt")
         axes.plot(100 * found.mean, y, mark, color=tint, ms=8, mec="white", mew=0.8, clip_on=False, zorder=4)
         runs = 100 * statistics.scores(results.matrices[name], measure, over)
@@ -60,7 +62,9 @@ def intervals(results: Results, over: str = "mean", what: str = "lightings") -> 
     return Figure(
         drawing,
         f"mIoU of each row, {over} over {what}. " + tail(results, "Bars: 95 % intervals."),
-        f"Rows {', '.join(label(n) for n in names)}, each a marker with an interval on an axis from zero.",
+        f"mIoU (%) with intervals, {over} over {what}: "
+        + "; ".join(f"{label(n)} {means[n]:.1f}" for n in names)
+        + ".",
     )
 
 
@@ -98,6 +102,7 @@ def by_condition(results: Results, conditions: Sequence[str], xlabel: str) -> Fi
     drawing, axes = new(3.6)
     x = np.arange(len(conditions))
     spread = np.linspace(-0.18, 0.18, len(styles)) if len(styles) > 1 else [0.0]
+    seen = []
     for offset, (name, matrices) in zip(spread, results.matrices.items(), strict=True):
         found = [statistics.interval(matrices[:, :, [k]], measure, REPLICATES // 2) for k in x]
         mean, low, high = (
@@ -105,7 +110,9 @@ def by_condition(results: Results, conditions: Sequence[str], xlabel: str) -> Fi
         )
         tint, mark = styles[name]
         axes.vlines(x + offset, low, high, color=tint, lw=1.6, alpha=0.6)
-        axes.plot(x + offset, mean, f"{mark}-", color=tint, lw=0.9, ms=6, mec="white", label=label(name))
+        style = {"color": tint, "lw": 0.9, "ms": 6, "mec": "white", "clip_on": False}  # whole at 0, too
+        axes.plot(x + offset, mean, f"{mark}-", label=label(name), **style)
+        seen.append(f"{label(name)} from {mean.min():.1f} to {mean.max():.1f}")
     axes.set(xlabel=xlabel, ylabel=POINTS, ylim=(0, None))
     axes.set_xticks(x, [c.removeprefix("light ") for c in conditions], fontsize=8)
     axes.grid(axis="x", visible=False)
@@ -113,7 +120,7 @@ def by_condition(results: Results, conditions: Sequence[str], xlabel: str) -> Fi
     return Figure(
         drawing,
         f"mIoU by {xlabel}. " + tail(results, "Lines: 95 % intervals."),
-        f"mIoU of {', '.join(label(n) for n in results.matrices)} over {len(conditions)} conditions ({xlabel}).",
+        f"mIoU (%) over {len(conditions)} conditions ({xlabel}): {'; '.join(seen)}.",
     )
 
 
@@ -239,6 +246,7 @@ def learning(found: Mapping[str, Record]) -> Figure:
             history.epoch + 1, 100 * history.val_miou, f"{mark}-", color=tint, ms=4, lw=1.3, label=label(name)
         )
     axes.set(xlabel="epoch", ylabel="validation mIoU (%)", ylim=(0, None))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     drawing.legend(loc="outside lower center", ncols=4, fontsize=8)
     info = next(iter(found.values())).info
     data = "Synthetic data" if info["data"]["synthetic"] else f"Data: {info['data']['name']}"
