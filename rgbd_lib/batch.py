@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from rgbd_lib import paths, tables, workers
+from rgbd_lib import paths, workers
 from rgbd_lib.board import Board, duration
 from rgbd_lib.ledger import Ledger
 from rgbd_lib.scheduling import Job, Outcome, Pool
@@ -137,6 +137,8 @@ def summary(outcome: Outcome) -> str:
 
 def headline(profile_name: str) -> str:
     """Return the table of methods with intervals, and where to look."""
+    from rgbd_lib import tables  # what nothing is to be done for needs no statistics
+
     table = tables.read(profile_name, "methods")
     lines = [f"{'method':<28}{'mIoU (%), 95 % interval':>26}{'worst light':>13}{'parameters':>13}"]
     for row in table.sort_values("miou_mean", ascending=False).itertuples():

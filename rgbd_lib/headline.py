@@ -4,13 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
-from rgbd_lib import lesson, methods, metrics, statistics
+from rgbd_lib import lesson, methods, metrics, statistics, tables
 from rgbd_lib.statistics import Interval, Results
 
 FEW = ("rgb", "depth", "early", "mid")  # enough to show the question where nothing is stored
 REPLICATES = 500
 BASELINES = ("rgb", "depth")
+UNDER = {  # columns of robustness.csv -> what a reader is told
+    "clean": "clean",
+    "lightings": "mean over lightings",
+    "worst": "worst lighting",
+    "depth_off": "depth off",
+    "rgb_off": "camera off",
+    "suite": "suite mean",
+}
 
 
 @dataclass(frozen=True)
@@ -158,3 +167,37 @@ def provenance(results: Results) -> str:
 def only(results: Results, names: Sequence[str]) -> Results:
     """Return the results of some methods alone."""
     return replace(results, matrices={n: np.asarray(results.matrices[n]) for n in names})
+
+
+# -- when the light changes and sensors fail ------------------------------------------------------
+
+
+def robustness(profile: str) -> pd.DataFrame:
+    """Return methods x scores as text, "mIoU % (95 % interval)", in the order of all tables."""
+    table = tables.read(profile, "robustness").set_index("method")
+    names = [n for n in methods.names() if n in table.index]
+    cells = {
+        text: [
+            interval_text(*(table.loc[n, f"{score}{end}"] for end in ("", "_low", "_high"))) for n in names
+        ]
+        for score, text in UNDER.items()
+    }
+    return pd.DataFrame(cells, index=pd.Index([methods.get(n).title for n in names], name="method"))
+
+
+def interval_text(mean: float, low: float, high: float) -> str:
+    """Return a score in percent with its interval."""
+    return f"{100 * mean:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def robustness_markdown(profile: str) -> str:
+    """Return the same as a Markdown table that says what its numbers rest on."""
+    table, rows = robustness(profile), tables.read(profile, "robustness")
+    lines = [f"| method | {' | '.join(table)} |", "|---" * (1 + table.shape[1]) + "|"]
+    lines += [
+        f"| {name} | {' | '.join(row)} |" for name, row in zip(table.index, table.to_numpy(), strict=True)
+    ]
+    data = "Synthetic data" if rows.synthetic.all() else f"Data {rows.data.iloc[0]}"
+    seeds = int(rows.seeds.max())
+    about = f"{data}, profile {profile}, {seeds} seed{'s' * (seeds > 1)}, {rows.scenes.max()} test scenes"
+    return "\n".join([*lines, f"\n*mIoU in % with 95 % intervals. {about}.*"])

@@ -134,6 +134,22 @@ def test_a_run_that_was_trained_but_not_tested_is_not_done(home):
     assert (run.folder / "best.safetensors").stat().st_mtime_ns == weights  # no second training
 
 
+def test_conditions_are_tested_after_the_training_and_only_once(home):
+    asked = Wanted.parse("smoke", "rgb", "4", "mixed", "data", "missing, lightings")
+    assert asked.conditions == ("missing",)
+    with pytest.raises(UserError, match=r"unknown set of conditions 'suit'.*suite"):
+        Wanted.parse("smoke", "rgb", "4", "mixed", "data", "suit")
+    run = asked.runs()[0]
+    assert "to do  rgb seed 4 mixed missing" in batch.plan_text(asked, "runs")
+    outcome = batch.study(asked, only="runs", jobs=0)
+    assert list(outcome.seconds) == ["rgb seed 4 mixed", "rgb seed 4 mixed missing"]
+    assert study.tested(run, "missing").exists()
+    assert batch.study(asked, only="runs", jobs=0).seconds == {}
+    study.tested(run, "missing").unlink()  # as if killed in between
+    assert "1 of 2 done; 1 to do, about" in batch.plan_text(asked, "runs", 1)  # timed once
+    assert list(batch.study(asked, only="runs", jobs=0).seconds) == ["rgb seed 4 mixed missing"]
+
+
 def test_the_plan_knows_what_was_timed():
     jobs = [Job("a", len, {}, seconds=90), Job("b", len, {}, seconds=150), Job("c", len, {})]
     assert batch.total(jobs, 5, 2) == (
