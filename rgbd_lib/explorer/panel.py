@@ -70,7 +70,7 @@ class Explorer:
 
     def widget(self) -> w.Widget:
         """Return everything laid out."""
-        column = w.Layout(flex="1 1 20rem", min_width="16rem", overflow="hidden")
+        column = w.Layout(flex="1 1 20rem", min_width="16rem", padding="2px 6px 2px 0")
         shown = [
             w.VBox([m, p, c], layout=column)
             for m, p, c in zip(self.methods, self.pictures, self.captions, strict=True)

@@ -18,7 +18,8 @@ def caption(store: Store, seen: Seen) -> str:
     """Return a picture's score and where the picture comes from."""
     kind = "synthetic data" if store.synthetic else store.data
     how = "asked just now" if seen.live else "stored"
-    return f"<small>image mIoU <b>{percent(seen.miou)}</b> · {how} · {escape(kind)}, profile {escape(store.profile)}</small>"
+    where = escape(f"{kind}, profile {store.profile}")
+    return f"<small>image mIoU <b>{percent(seen.miou)} %</b> · {how} · {where}</small>"
 
 
 def table(store: Store, both: Sequence[Seen]) -> str:

@@ -14,7 +14,7 @@ from rgbd_lib.explorer.live import AS_STORED, Lamp, Live
 from rgbd_lib.explorer.store import Picture, Store
 
 THUMB = 120  # pixels: width of a lighting's thumbnail
-FRAME = (253, 231, 55)
+FRAME, BLACK, WHITE = (253, 231, 55), (0, 0, 0), (255, 255, 255)
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,9 @@ class Source:
         photos = self.store.photos(scene)
         size = (THUMB, max(1, round(THUMB * photos.shape[1] / photos.shape[2])))
         tiles = [cv2.resize(photo, size, interpolation=cv2.INTER_AREA) for photo in photos]
+        for tile, name in zip(tiles, self.store.lightings, strict=True):
+            for colour, thick in ((BLACK, 3), (WHITE, 1)):  # readable on any photograph
+                cv2.putText(tile, name, (6, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, thick, cv2.LINE_AA)
         height, width = tiles[light].shape[:2]
         cv2.rectangle(tiles[light], (1, 1), (width - 2, height - 2), FRAME, 3)
         return np.concatenate(tiles, axis=1)
