@@ -102,7 +102,7 @@ def knowable(results: Results, names: Sequence[str], groups: Sequence[str]) -> F
 def reliability(scores: Scores, conditions: Sequence[str], about: str) -> Figure:
     """Draw accuracy against confidence on objects, one panel per condition."""
     with use_style():
-        drawing, grid = new(3.1, ncols=len(conditions), sharey=True, squeeze=False)
+        drawing, grid = new(3.4, ncols=len(conditions), sharey=True, squeeze=False)
         for axes, name in zip(grid.flat, conditions, strict=True):
             count, confidence, right = scores.reliability[scores.conditions.index(name), 1].T
             used = count > 0
