@@ -109,6 +109,7 @@ def cells(axes: Axes, wide: pd.DataFrame, top: float) -> AxesImage:
             axes.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, fill=False, edgecolor=SAME, lw=1.5))
     axes.set_xticks(range(wide.shape[1]), [c.removeprefix("light ") for c in wide], fontsize=8)
     axes.set_yticks(range(len(wide)), wide.index, fontsize=8)
+    axes.tick_params(labelbottom=True)
     axes.grid(False)
     return image
 

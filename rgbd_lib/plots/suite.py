@@ -45,7 +45,8 @@ def overview(profile: str) -> Figure:
         for name in (n for n in BASELINES if n in table.index):
             axes.axvline(100 * table.loc[name, score], color=color(name), lw=0.9, ls="--", zorder=0)
         axes.set_title(text, fontsize=9)
-        axes.set_xlim(0, None)
+    top = 100 * max(table[[f"{score}_high" for score in SCORES]].max().max(), table[list(SCORES)].max().max())
+    row[0].set(xlim=(0, 1.06 * top), ylim=(-0.6, len(order) - 0.4))
     row[0].set_yticks(range(len(order)), [title(n) for n in order], fontsize=8)
     drawing.supxlabel(POINTS, fontsize=9)
     return Figure(
@@ -99,7 +100,8 @@ def retention(profile: str) -> Figure:
         axes.plot([], [], mark, color="#777777", ms=7, label=text)
     axes.axvline(100, color="#888888", lw=1, ls=":")
     axes.set_yticks(range(len(order)), [title(n) for n in order], fontsize=9)
-    axes.set(xlabel="mIoU left (% of the clean score)", xlim=(0, None))
+    axes.set(xlabel="mIoU left (% of the clean score)", ylim=(-0.6, len(order) - 0.4))
+    axes.set_xlim(0, 1.04 * 100 * max(1.0, table[list(places)].max().max()))
     drawing.legend(loc="outside lower center", ncols=2, fontsize=8)
     return Figure(
         drawing,
@@ -160,6 +162,7 @@ def price(profile: str) -> Figure:
         )
     for how, tint in tints.items():
         axes.plot([], [], "o", color=tint, label=how)
+    axes.margins(0.14)  # room for names
     axes.axhline(0, color="#888888", lw=1)
     axes.axvline(0, color="#888888", lw=1)
     axes.set(
