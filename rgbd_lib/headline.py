@@ -86,7 +86,7 @@ def summary(results: Results) -> str:
     ):
         said = {name: verdict(compare(results, name, "rgb", over)) for name in fused(results)}
         groups = [
-            f"**{len(names)}** {text} ({', '.join(methods.get(n).title for n in names)})"
+            f"**{len(names)}** {text} ({'; '.join(methods.get(n).title for n in names)})"
             for word, text in (
                 ("ahead", "ahead of RGB alone"),
                 ("cannot be told apart", "not to be told apart from RGB alone"),

@@ -148,7 +148,7 @@ def examples(record: Record, looks: Sequence[Look]) -> Figure:
 
 def depth_map() -> Colormap:
     """Return a perceptually even colour map that shows missing measurements in a colour of their own."""
-    return matplotlib.colormaps["viridis_r"].with_extremes(bad=MISSING)
+    return matplotlib.colormaps["cividis_r"].with_extremes(bad=MISSING)
 
 
 def bare(grid: np.ndarray) -> None:

@@ -5,6 +5,7 @@ import pandas as pd
 
 from rgbd_lib.datasets.base import Dataset
 from rgbd_lib.datasets.synthetic.classes import CEILINGS
+from rgbd_lib.errors import UserError
 from rgbd_lib.palette import class_colours
 from rgbd_lib.plots.scenes import synthetic
 from rgbd_lib.plots.style import Figure, color, marker, new, use_style
@@ -136,6 +137,10 @@ def cues(found: pd.DataFrame, data: Dataset) -> Figure:
 
 def certainty(spots: pd.DataFrame, relief: pd.DataFrame, data: Dataset) -> Figure:
     """Draw how surely colour tells sound from bad, and depth real from fake, under each lighting."""
+    if spots.empty or relief.empty:
+        raise UserError(
+            f"{data.root}: no two scenes show a pair of classes large enough to compare; use more scenes"
+        )
     panels = (
         (spots, "rgb", "colour: dark spots, sound or bad?"),
         (relief, "depth", "depth: relief, real or fake?"),

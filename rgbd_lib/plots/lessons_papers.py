@@ -124,7 +124,7 @@ def channel_groups(look: Look, point: str, origin: str) -> Figure:
     bare(grid)
     for light, m in np.ndindex(lights, 2):
         row = grid[2 * light + m]
-        row[0].imshow(look.rgb[light] if m == 0 else look.depth[light], cmap="viridis_r")
+        row[0].imshow(look.rgb[light] if m == 0 else look.depth[light], cmap="cividis_r")
         row[0].set_ylabel(f"{look.conditions[light]}\n{('RGB', 'depth')[m]}", fontsize=9)
         for g, axes in enumerate(row[1:]):
             if not sizes[g]:
