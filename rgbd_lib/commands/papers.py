@@ -103,6 +103,57 @@ def evaluate(
         table.to_csv(out, index=False)
 
 
+@app.command()
+def presets() -> None:
+    """List the papers' training recipes: name, network, budget and where the values stand."""
+    from rgbd_lib.papers import recipes
+
+    for name in recipes.names():
+        preset = recipes.get(name)
+        stages = " + ".join(map(str, preset.epochs))
+        typer.echo(
+            f"{name}  ({preset.network}, {stages} epochs, batch {preset.batch})\n    {preset.source}. {preset.notes}"
+        )
+
+
+@app.command()
+def rooms(
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    data: Annotated[Path, typer.Option(help="Scenes to take.")] = Path("data/mm5_synth"),
+    scenes: Annotated[int, typer.Option(min=6)] = 24,
+) -> None:
+    """Write synthetic scenes in NYUv2's layout, for trying a recipe without the real data."""
+    from rgbd_lib.datasets.open import open_dataset
+    from rgbd_lib.papers import rooms_from_scenes
+
+    typer.echo(rooms_from_scenes.write(open_dataset(data), out, scenes))
+
+
+@app.command()
+def train(
+    preset: Annotated[str, typer.Option(help="A recipe; `rgbd papers presets` shows them.")],
+    data: Annotated[str, typer.Option(help="NYUv2, SUN RGB-D, or what `rgbd papers rooms` wrote.")],
+    profile: Annotated[
+        str, typer.Option(help="Size and number of epochs; the schedule is run through as fast.")
+    ] = "smoke",
+    published: Annotated[bool, typer.Option("--published", help="The published number of epochs.")] = False,
+    weights: Annotated[Path | None, typer.Option(help="Checkpoint of this network to start from.")] = None,
+    teacher: Annotated[Path | None, typer.Option(help="PrimKD's teacher; else it is trained first.")] = None,
+    seed: int = 0,
+    device: str = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder of the training.")] = None,
+) -> None:
+    """Train a published network by its paper's recipe; a stopped training goes on where it was."""
+    from rgbd_lib.papers import train as training
+
+    history = training.train(
+        preset, data, profile=profile, seed=seed, published=published, weights=weights, teacher=teacher, device=device,
+        folder=out,
+    )  # fmt: skip
+    history.to_csv((out or training.folder_of(preset, profile, seed)) / "history.csv", index=False)
+    typer.echo(history.to_string(index=False))
+
+
 def parse_scales(text: str) -> tuple[float, ...]:
     """Return scales from "0.75,1,1.25"."""
     try:
