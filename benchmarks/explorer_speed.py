@@ -51,7 +51,11 @@ def notebook(folder: Path, store: Path) -> None:
         "from rgbd_lib import explorer",
         f"explorer.show(Path({str(store)!r}))",
     ]
-    nbformat.write(new_notebook(cells=[new_code_cell("\n".join(code))]), folder / "speed.ipynb")
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    made = new_notebook(
+        cells=[new_code_cell("\n".join(code))], metadata=kernel
+    )  # without one Lab asks for it
+    nbformat.write(made, folder / "speed.ipynb")
 
 
 def in_notebook(store: Path, slider: str, moves: int, folder: Path) -> list[float]:

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
+import torch
 
 from rgbd_lib import metrics
 from rgbd_lib.explorer import store, writing
@@ -57,7 +59,8 @@ def make_scene(folder: Path, number: int, truth: np.ndarray, rng: np.random.Gene
     photos = [
         (255 * (n + 1) / LIGHTS * ramp * rng.uniform(0.4, 1, 3)).astype(np.uint8) for n in range(LIGHTS)
     ]
-    writing.save(folder / f"scene-{number:02d}-photo.jpg", np.concatenate(photos))
+    quality = (cv2.IMWRITE_JPEG_QUALITY, writing.QUALITY)
+    writing.save(folder / f"scene-{number:02d}-photo.jpg", np.concatenate(photos), *quality)
     writing.save(folder / f"scene-{number:02d}-truth.png", truth)
     depth = (np.arange(SIZE[0] * SIZE[1]).reshape(SIZE) % 255).astype(np.uint8)
     writing.save(folder / f"scene-{number:02d}-depth.png", depth)
@@ -80,8 +83,6 @@ def make_method(folder: Path, name: str, title: str, truths: list, rng: np.rando
 
 
 def by_class(truth: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    import torch
-
     pair = (torch.from_numpy(a[None].astype(np.int64)) for a in (truth, found))
     values = metrics.iou(metrics.confusions(*pair, len(CLASSES)).numpy())[0]
     return {str(k): round(float(v), 4) for k, v in enumerate(values) if v == v}
