@@ -154,6 +154,32 @@ def train(
     typer.echo(history.to_string(index=False))
 
 
+@app.command()
+def translate(
+    inputs: Annotated[
+        str, typer.Option(help="Two or more of shade, texture, depth, normal.")
+    ] = "shade,texture",
+    scenes: Annotated[
+        int, typer.Option(min=2, help="Synthetic scenes for training, and as many for testing.")
+    ] = 16,
+    epochs: Annotated[int, typer.Option(min=1)] = 2,
+    inception: Annotated[
+        Path | None, typer.Option(help="Weights of torchvision's inception_v3 for FID and KID.")
+    ] = None,
+    seed: int = 0,
+) -> None:
+    """Train CEN's image translation, small, on synthetic renders, and print FID and KID of every output."""
+    from rgbd_lib.papers import fid
+    from rgbd_lib.papers import translate as translating
+
+    kinds = inputs.split(",")
+    generator, history = translating.train(kinds, scenes=scenes, epochs=epochs, seed=seed, quiet=False)
+    network = fid.Inception(inception) if inception else None
+    typer.echo(history.to_string(index=False))
+    found = translating.score(generator, kinds, scenes=scenes, seed=seed + 1, network=network)
+    typer.echo(found.to_string(index=False))
+
+
 def parse_scales(text: str) -> tuple[float, ...]:
     """Return scales from "0.75,1,1.25"."""
     try:
