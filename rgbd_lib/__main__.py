@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from rgbd_lib.commands import data, methods, papers, site, study, train
+from rgbd_lib.commands import data, explorer, methods, papers, site, study, train
 from rgbd_lib.errors import UserError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ COMMANDS = (
     train.predict,
     study.study,
     study.report,
+    explorer.explorer,
     site.site,
 )
 for command in COMMANDS:

@@ -4,7 +4,6 @@ Executed notebooks, README and docs go through Sphinx; nothing is executed. A fo
 such a site already.
 """
 
-import importlib
 import os
 import shutil
 import subprocess
@@ -79,11 +78,8 @@ def sphinx(texts: Path, pages: Path, has_explorer: bool) -> list[str]:
 
 def explorer(folder: Path, notes: list[str]) -> bool:
     """Write the explorer's page where the project has stored predictions; say so where not."""
-    try:
-        page, store = (importlib.import_module(f"rgbd_lib.explorer.{part}") for part in ("page", "store"))
-    except ModuleNotFoundError as error:
-        notes.append(f"no explorer: {error}")
-        return False
+    from rgbd_lib.explorer import page, store
+
     stored = store.latest()
     if stored is None:
         notes.append(f"no explorer: no stored predictions in {paths.results()}")

@@ -1,0 +1,55 @@
+"""The README's results, written from the stored tables: nobody types a number. ``python -m rgbd_lib.readme`` renews them."""
+
+import re
+
+from rgbd_lib import footprint, headline, methods, paths, tables
+from rgbd_lib.errors import UserError
+
+BEGIN, END = "<!-- results: made by python -m rgbd_lib.readme -->", "<!-- end of results -->"
+
+
+def block(profile: str) -> str:
+    """Return the figure, the answer in sentences and the table of methods of a stored profile."""
+    results = tables.load(profile)
+    picture = f"![mIoU of every method with 95 % intervals, profile {profile}](figures/{profile}/methods.png)"
+    return "\n\n".join([BEGIN, picture, headline.summary(results), scores(profile), END])
+
+
+def scores(profile: str) -> str:
+    """Return the table of methods: what they score, how they hold up, and what they cost."""
+    table = headline.robustness(profile)
+    rows = tables.read(profile, "methods").set_index("method")
+    names = [n for n in methods.names() if methods.get(n).title in table.index]
+    classes = next(iter(tables.load(profile).matrices.values())).shape[-1]
+    spent = footprint.latency(names, profile, classes)
+    table["parameters"] = [f"{rows.parameters[n]:,}" for n in names]
+    table["ms per image"] = [f"{spent.p50_ms[n]:.1f}" for n in names]
+    head = f"| method | {' | '.join(table)} |\n" + "|---" * (1 + table.shape[1]) + "|"
+    lines = [
+        f"| {name} | {' | '.join(row)} |" for name, row in zip(table.index, table.to_numpy(), strict=True)
+    ]
+    return "\n".join([head, *lines, f"\n{headline.provenance(tables.load(profile))}"])
+
+
+def renewed(text: str, profile: str) -> str:
+    """Return a README's text with the results of a profile between its two marks."""
+    found = re.sub(f"{BEGIN}.*{END}", lambda _: block(profile), text, flags=re.DOTALL)
+    if BEGIN not in text or END not in text:
+        raise UserError(f"README.md has no place for results: put '{BEGIN}' and '{END}' into it")
+    return found
+
+
+def shown(text: str) -> str:
+    """Return the profile whose results a README shows."""
+    return re.search(r"\(figures/(\w+)/methods\.png\)", text)[1]
+
+
+def main() -> None:
+    """Write the results of the largest stored profile into the README."""
+    results = headline.stored("quick")
+    place = paths.home() / "README.md"
+    place.write_text(renewed(place.read_text(encoding="utf-8"), results.profile), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

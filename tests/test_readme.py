@@ -1,0 +1,36 @@
+"""What the README says about results is what the stored tables say."""
+
+from pathlib import Path
+
+import pytest
+
+from rgbd_lib import readme
+from rgbd_lib.errors import UserError
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the tables that came with the project, wherever other tests left this process."""
+    monkeypatch.chdir(PROJECT)
+    for name in ("RGBD_HOME", "RGBD_RESULTS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_readme_is_up_to_date_with_its_tables():
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    profile = readme.shown(text)
+    assert (
+        PROJECT / "results" / profile / "latency.csv"
+    ).exists()  # else it would be measured anew, and differ
+    assert readme.renewed(text, profile) == text, "renew it with `python -m rgbd_lib.readme`"
+    assert "Synthetic data" in text
+
+
+def test_only_what_lies_between_the_marks_changes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(readme, "block", lambda profile: f"{readme.BEGIN}\nnew \\1 {profile}\n{readme.END}")
+    old = f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n"
+    assert readme.renewed(old, "full") == f"before\n{readme.BEGIN}\nnew \\1 full\n{readme.END}\nafter\n"
+    with pytest.raises(UserError, match="no place for results"):
+        readme.renewed("nothing", "full")
