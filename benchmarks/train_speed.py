@@ -1,9 +1,10 @@
 """How fast the training loop is, against two references measured in the same run.
 
 ``plain``  what a straightforward script does: decode PNGs and augment image by image, float32, NCHW, Dice from
-           one-hot tensors, unfused AdamW.
+           one-hot tensors, unfused AdamW. It runs in a process of its own, without the loop's memory settings.
 ``bare``   forward, backward and optimizer step on one constant batch, with all of the loop's own settings:
            what no data preparation could beat.
+``pair``   two trainings side by side on one thread each, as the study runs them on two cores; their sum.
 
     python benchmarks/train_speed.py [--methods rgb,mid,se,attention,gemini,cen] [--size 224x224] [--batch 32]
 """
@@ -11,7 +12,9 @@
 import argparse
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -134,6 +137,30 @@ def loop_rates(
     return float(np.median(loop)), float(np.median(still))
 
 
+def plain_rate(
+    name: str, folder: Path, size: tuple[int, int], batch: int, repeats: int, device: str
+) -> float:
+    """Return images/s of the plain loop; called in a process of its own."""
+    data = open_dataset(folder / "synth")
+    loop = PlainLoop(name, data, list(data.scenes), size, device)
+    return rate(lambda i: loop.step(i, batch), batch, repeats, device)
+
+
+def own_rates(
+    name: str, folder: Path, size: tuple[int, int], batch: int, repeats: int, device: str, threads: int = 0
+) -> tuple[float, float]:
+    """Return images/s of the loop and of the bare step; called in a process of its own."""
+    if threads:
+        torch.set_num_threads(threads)
+    data = open_dataset(folder / "synth")
+    cache = open_cache(data, size, folder=folder / "cache", progress=False)
+    positions = np.arange(len(cache.scenes))
+    splits = {"train": positions, "val": positions[:4], "test": positions[:4]}
+    material = Material(data, cache, splits, tuple(range(len(data.lightings))), statistics(cache, positions))
+    recipe = replace(Recipe.of("full"), size=size, batch=batch, width=1.0)
+    return loop_rates(name, material, recipe, machine.choose(device), repeats)
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -141,39 +168,35 @@ def main() -> None:
     arguments.add_argument("--methods", default="rgb,mid,se,attention,gemini,cen")
     arguments.add_argument("--size", default="224x224")
     arguments.add_argument("--batch", type=int, default=32)
-    arguments.add_argument(
-        "--plain-batch", type=int, default=0, help="batch of the plain loop; default: the same"
-    )
+    arguments.add_argument("--pair-batch", type=int, default=8, help="batch of each of the two side by side")
     arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument("--scenes", type=int, default=48)
     arguments.add_argument("--device", default="auto")
     chosen = arguments.parse_args()
     size = tuple(int(x) for x in chosen.size.split("x"))
     on = machine.choose(chosen.device)
-    with tempfile.TemporaryDirectory() as folder:
-        data = open_dataset(
-            write(Path(folder) / "synth", scenes=chosen.scenes, size=(480, 640), progress=False)
-        )
-        cache = open_cache(data, size, folder=Path(folder) / "cache", progress=False)
-        positions = np.arange(len(cache.scenes))
-        splits = {"train": positions, "val": positions[:4], "test": positions[:4]}
-        material = Material(
-            data, cache, splits, tuple(range(len(data.lightings))), statistics(cache, positions)
-        )
-        recipe = replace(Recipe.of("full"), size=size, batch=chosen.batch, width=1.0)
-        print(
-            f"{on}; {size[0]}x{size[1]}, batch {chosen.batch}; images per second, medians of {chosen.repeats}"
-        )
-        print(f"{'method':<12}{'plain':>8}{'bare':>8}{'loop':>8}{'loop/plain':>12}{'loop/bare':>11}")
+    print(f"{on}; {size[0]}x{size[1]}, batch {chosen.batch}; images per second, medians of {chosen.repeats}")
+    titles = ("plain", "bare", "loop", "pair", "loop/plain", "loop/bare", "pair/plain")
+    print(f"{'method':<12}" + "".join(f"{title:>12}" for title in titles))
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        data = open_dataset(write(folder / "synth", scenes=chosen.scenes, size=(480, 640), progress=False))
+        open_cache(data, size, folder=folder / "cache", progress=False)
         for name in chosen.methods.split(","):
-            plain_batch = chosen.plain_batch or chosen.batch
-            plain = PlainLoop(name, data, list(cache.scenes), size, on.device)
-            slow = rate(
-                lambda i, p=plain, b=plain_batch: p.step(i, b), plain_batch, chosen.repeats, on.device
-            )
-            fast, bare = loop_rates(name, material, recipe, on, chosen.repeats)
+            with ProcessPoolExecutor(2, get_context("spawn"), max_tasks_per_child=1) as pool:
+                common = (name, folder, size)
+                last = (chosen.repeats, on.device)
+                plain = pool.submit(plain_rate, *common, chosen.batch, *last).result()
+                loop, bare = pool.submit(own_rates, *common, chosen.batch, *last).result()
+                pair = 0.0
+                if on.kind == "cpu":
+                    two = [pool.submit(own_rates, *common, chosen.pair_batch, *last, 1) for _ in range(2)]
+                    pair = sum(future.result()[0] for future in two)
+            ratios = (loop / plain, loop / bare, pair / plain)
             print(
-                f"{name:<12}{slow:>8.2f}{bare:>8.2f}{fast:>8.2f}{fast / slow:>11.2f}x{fast / bare:>10.1%}",
+                f"{name:<12}"
+                + "".join(f"{value:>12.2f}" for value in (plain, bare, loop, pair))
+                + f"{ratios[0]:>11.2f}x{ratios[1]:>12.1%}{ratios[2]:>11.2f}x",
                 flush=True,
             )
 

@@ -69,8 +69,14 @@ def command(*words, **options):
         stderr=subprocess.STDOUT,
         text=True,
         env=environment,
+        preexec_fn=hears_ctrl_c,
         **options,
     )
+
+
+def hears_ctrl_c():
+    """Undo what a shell does to commands in its background, these tests perhaps: they are deaf to Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wanted(methods_="rgb", seeds="0", lightings="mixed"):
