@@ -13,7 +13,7 @@ from rgbd_lib.notebooks import execute
 from rgbd_lib.runs import records
 
 PROJECT = Path(__file__).parents[1]
-CHAPTERS = sorted((PROJECT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+CHAPTERS = sorted(p for p in (PROJECT / "notebooks").glob("[0-9][0-9]_*.ipynb") if "." not in p.stem)
 CARD = PROJECT / "notebooks" / "method_card.ipynb"
 SCENES, SIZE = 24, (240, 320)  # as many as smoke uses; chapter 01 wants objects of 150 pixels
 SOME_SCENE = "12"
