@@ -2,9 +2,11 @@
 
 import pytest
 
+from rgbd_lib.commands.train import make_run
 from rgbd_lib.errors import UserError
 from rgbd_lib.profiles import PROFILES
 from rgbd_lib.recipe import Recipe
+from rgbd_lib.runs import Run
 
 
 def test_a_profile_fills_the_recipe():
@@ -54,3 +56,10 @@ def test_what_cannot_work_is_refused(settings, message):
 def test_an_unknown_profile_lists_the_known_ones():
     with pytest.raises(UserError, match="Known: full, laptop, quick, smoke"):
         Recipe.of("fast")
+
+
+def test_a_setting_typed_in_a_shell_is_the_same_run_as_one_set_in_python():
+    pairs = ["modality_dropout=0.3", "size=64x96", "method.fuse_at=['layer2']"]
+    typed = make_run("mid", "quick", 0, "mixed", "data", "grouped", "random", pairs)
+    settings = {"modality_dropout": 0.3, "size": (64, 96)}
+    assert typed == Run("mid", data="data", options={"fuse_at": ["layer2"]}, settings=settings)

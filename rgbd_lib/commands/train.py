@@ -38,7 +38,7 @@ def make_run(
     pairs: list[str] | None,
 ) -> object:
     """Return the Run that the command line describes."""
-    from rgbd_lib.recipe import parse_value
+    from rgbd_lib.recipe import Recipe, parse_value
     from rgbd_lib.runs import Run
 
     options, settings = {}, {}
@@ -50,6 +50,8 @@ def make_run(
             options[key.removeprefix("method.")] = parse_value(value)
         else:
             settings[key] = value
+    recipe = Recipe.of(profile, settings)  # typed: "0.3" and 0.3 are one run
+    settings = {key: getattr(recipe, key) for key in settings}
     return Run(method, profile, seed, lighting, data, split, init, options, settings)
 
 
