@@ -164,7 +164,7 @@ def parameters(table: pd.DataFrame, cost: pd.DataFrame, results: Results) -> Fig
     drawing, (left, right) = new(4.0, ncols=2)
     for i, (study, some) in enumerate(rows.groupby("study")):
         left.plot(some.ratio, some.gain, "o", mfc="none", mec=VARIANTS[i], ms=6, label=study)
-    own, base = literature.gain_intervals(results), cost.set_index("method").parameters
+    own, base = literature.gain_intervals(results), cost.parameters
     for name in (n for n in own if n in base.index):
         x, found = base[name] / base["rgb"], own[name]
         right.plot([x, x], [100 * found.low, 100 * found.high], color=color(name), lw=1.5)
