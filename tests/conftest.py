@@ -1,15 +1,23 @@
 """Data that several test files read. Whoever changes it works on a copy."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+# One thread, here and in every process that a test starts: made data are tiny, the study trains like that, sums have
+# one order, and some of the processor library's kernels crash with several threads on images of a few pixels.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
+import torch
 from make_data import make_folder, make_mm5
 
 from rgbd_lib import material, runs
 from tests.fake_dataset import FakeDataset
 from tests.study_fixtures import PARTS, learnable
+
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
