@@ -34,7 +34,7 @@ def test_the_summary_sorts_methods_by_what_the_data_say() -> None:
         made({"rgb": 0.6, "depth": 0.5, "mid": 0.8, "early": 0.4, "late": 0.8}, spread=0.01)
     )
     first = text.splitlines()[0]
-    assert "**2** ahead of RGB alone (Mid fusion, Late fusion)" in first
+    assert "**2** ahead of RGB alone (Mid fusion; Late fusion)" in first
     assert "**1** behind RGB alone (Early fusion)" in first
     assert "not to be told apart" not in first
 
