@@ -105,7 +105,9 @@ def cost(profile: str) -> Figure:
     drawing.set_size_inches(drawing.get_size_inches()[0], 3.6 + 0.2 * int(np.ceil(len(table) / 4)))
     return Figure(
         drawing,
-        "Quality against parameters and against training time. " + source(table, "Bars: 95 % intervals."),
+        "Quality against parameters and against training time. Times are what each run's clock said, with whatever "
+        "else the machine was doing; compare them only where it was idle. "
+        + source(table, "Bars: 95 % intervals."),
         "Two scatter plots of mIoU: against millions of parameters, and against minutes of training.",
     )
 
