@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from rgbd_lib import corruptions
+from rgbd_lib import corruptions, dimmer
 from rgbd_lib.datasets.base import Sample
 from rgbd_lib.datasets.batches import Store, store
 from rgbd_lib.errors import unknown
@@ -23,6 +25,12 @@ class Condition:
     name: str  # "light 3" or "holes 5"; in tables and figures
     lighting: int  # position among the data set's lightings
     setting: corruptions.Setting = UNTOUCHED
+    stop: float | None = None  # of the dimmer: halvings of that lighting; None is the data's own photograph
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the data is shown as it is."""
+        return self.setting == UNTOUCHED and self.stop is None
 
     @property
     def keeps_depth(self) -> bool:
@@ -57,7 +65,13 @@ def missing(material: Material) -> tuple[Condition, ...]:
     )
 
 
-SETS = {"lightings": lightings, "suite": suite, "every": every, "missing": missing}
+def dimmed(material: Material) -> tuple[Condition, ...]:
+    """Return the reference lighting at every exposure of the dimmer; only synthetic scenes can be lit anew."""
+    light = reference(material)
+    return tuple(Condition(dimmer.name(stop), light, stop=stop) for stop in dimmer.STOPS)
+
+
+SETS = {"lightings": lightings, "suite": suite, "every": every, "missing": missing, "dimmed": dimmed}
 
 
 def conditions_of(name: str, material: Material) -> tuple[Condition, ...]:
@@ -83,12 +97,17 @@ class Stage:
         others = positions[corruptions.partners(len(positions))] if len(positions) > 1 else positions
         self.other = dict(zip(positions.tolist(), others.tolist(), strict=True))
 
+    @cached_property
+    def darkroom(self) -> dimmer.Darkroom:
+        """Return where the test scenes are photographed anew."""
+        return dimmer.Darkroom(self.material)
+
     def before(self, positions: np.ndarray, group: Sequence[Condition]) -> Sample:
         """Return raw samples of all scenes under all conditions of a group."""
         scenes = np.repeat(positions, len(group))
         lights = np.tile([c.lighting for c in group], len(positions))
         sample = self.store.gather(scenes, lights)
-        if all(c.setting == UNTOUCHED for c in group):
+        if all(c.untouched for c in group):
             return sample
         sample = Sample(**{f.name: getattr(sample, f.name).clone() for f in fields(Sample)})
         for c, condition in enumerate(group):
@@ -102,6 +121,8 @@ class Stage:
 
     def spoil(self, condition: Condition, sample: Sample) -> Sample:
         """Return one condition's rows as its sensor would deliver them."""
+        if condition.stop is not None:
+            sample = self.dim(condition, sample)
         other = None
         if condition.setting.needs_other:
             positions = np.array([self.other[p] for p in sample.scene.tolist()])
@@ -110,6 +131,12 @@ class Stage:
             sample, self.names(sample), other=other, depth_range=self.material.depth_range
         )
         return replace(sample, rgb=changed.rgb, depth=changed.depth, valid=changed.valid)
+
+    def dim(self, condition: Condition, sample: Sample) -> Sample:
+        """Return rows with the photographs that a dimmed light gives."""
+        photos = [self.darkroom.picture(p, condition.lighting, condition.stop) for p in sample.scene.tolist()]
+        rgb = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2).float() / 255
+        return replace(sample, rgb=rgb.to(sample.rgb.device))
 
     def after(
         self, group: Sequence[Condition], sample: Sample, rgb: Tensor, depth: Tensor

@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from rgbd_lib import corruptions, metrics, reliance, robustness, statistics
+from rgbd_lib import corruptions, dimmer, metrics, reliance, robustness, statistics
 from rgbd_lib.records import key, plain, variant
 from rgbd_lib.runs import Record
 
-SUITE, MISSING = "suite", "missing"
-NAMES = (SUITE, MISSING, "robustness", "reliance", "hardening")
+SUITE, MISSING, DIMMED = "suite", "missing", "dimmed"
+NAMES = (SUITE, MISSING, DIMMED, "robustness", "reliance", "hardening")
 HARDENING = ("modality_dropout", "corruption")  # settings of training that prepare for bad sensors
 
 
@@ -19,7 +19,8 @@ def tables(chosen: Sequence[Record]) -> dict[str, pd.DataFrame]:
     """Return the tables that there are runs for.
 
     "suite" and "missing": a row per run and condition; "robustness": a row per method; "reliance": how much a method
-    uses depth, by severity; "hardening": what training for bad sensors costs and brings.
+    uses depth, by severity; "hardening": what training for bad sensors costs and brings; "dimmed": a row per method and
+    exposure.
     """
     tested = {name: [r for r in chosen if has(r, name)] for name in (SUITE, MISSING)}
     found = {
@@ -29,6 +30,8 @@ def tables(chosen: Sequence[Record]) -> dict[str, pd.DataFrame]:
     }
     if main := [r for r in tested[SUITE] if plain(r)]:
         found |= {"robustness": per_method(main), "reliance": reliance.table(main)}
+    if main := [r for r in chosen if plain(r) and has(r, DIMMED)]:
+        found[DIMMED] = exposures(main)
     if tested[SUITE]:
         found["hardening"] = hardening(tested[SUITE])
     return {name: table for name, table in found.items() if table is not None and len(table)}
@@ -41,11 +44,9 @@ def has(record: Record, conditions: str) -> bool:
 
 def per_method(found: Sequence[Record]) -> pd.DataFrame:
     """Return each method's scores under the suite, the main ones with intervals over seeds and scenes."""
-    by_method: dict[str, list[Record]] = {}
-    for record in found:
-        by_method.setdefault(record.info["parameters"]["method"], []).append(record)
+    by_method = grouped(found)
     layout = robustness.Layout(found[0].scores(SUITE).conditions)
-    metric = partial(metrics.miou, background=found[0].info["data"]["background"])
+    metric = metric_of(found)
     matrices = {m: np.stack([r.scores(SUITE).matrices for r in rs]) for m, rs in by_method.items()}
     values = {m: metric(x.sum(1)) for m, x in matrices.items()}  # seeds, conditions
     table = robustness.summary(values, layout).set_index("method")
@@ -65,6 +66,35 @@ def per_method(found: Sequence[Record]) -> pd.DataFrame:
     table["seeds"] = [len(by_method[m]) for m in table.index]
     table["scenes"] = [matrices[m].shape[1] for m in table.index]
     return table.reset_index()
+
+
+def exposures(found: Sequence[Record]) -> pd.DataFrame:
+    """Return each method's mIoU at every position of the dimmer, with an interval over seeds and scenes."""
+    rows = []
+    for records in grouped(found).values():
+        x = np.stack([r.scores(DIMMED).matrices for r in records])
+        first = {k: v for k, v in key(records[0]).items() if k in ("profile", "data", "synthetic", "method")}
+        for place, stop in enumerate(dimmer.STOPS):
+            score = statistics.interval(x[:, :, [place]], metric_of(found))
+            rows.append(
+                first
+                | {"exposure": -stop, "miou": score.mean, "low": score.low, "high": score.high}
+                | {"seeds": score.seeds, "scenes": score.scenes}
+            )
+    return pd.DataFrame(rows)
+
+
+def grouped(found: Sequence[Record]) -> dict[str, list[Record]]:
+    """Return records by method."""
+    by_method: dict[str, list[Record]] = {}
+    for record in found:
+        by_method.setdefault(record.info["parameters"]["method"], []).append(record)
+    return by_method
+
+
+def metric_of(found: Sequence[Record]) -> Callable:
+    """Return the strict mIoU for the data of these records."""
+    return partial(metrics.miou, background=found[0].info["data"]["background"])
 
 
 def reductions(layout: robustness.Layout) -> dict[str, Callable]:

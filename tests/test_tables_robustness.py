@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rgbd_lib import corruptions, examples, headline, metrics, tables_robustness
+from rgbd_lib import corruptions, dimmer, examples, headline, metrics, tables_robustness
 from rgbd_lib.examples import Examples
 from rgbd_lib.plots import catalogue, lighting, suite
 from rgbd_lib.plots import examples as pictures
@@ -15,6 +15,7 @@ from rgbd_lib.plots.style import use_style
 
 SUITE = tuple(s.name for s in corruptions.SUITE)
 LIGHTS = ("light 1", "light 3")
+EXPOSURES = tuple(map(dimmer.name, dimmer.STOPS))
 
 
 class Made:
@@ -23,7 +24,8 @@ class Made:
     def __init__(self, folder: Path, method: str, share: dict[str, float], **parameters: object) -> None:
         self.folder = folder / f"{method}-{len(list(folder.iterdir()))}"
         self.folder.mkdir()
-        (self.folder / "suite-best.npz").touch()
+        for conditions in ("suite", "dimmed"):
+            (self.folder / f"{conditions}-best.npz").touch()
         self.share = share
         usual = {"profile": "smoke", "method": method, "seed": 0, "lighting": "mixed", "init": "random"}
         usual |= {"split": "grouped", "options": {}, "settings": {}}
@@ -31,7 +33,7 @@ class Made:
         self.info = {"parameters": usual | parameters, "data": data}
 
     def scores(self, conditions: str = "lightings", weights: str = "best") -> SimpleNamespace:
-        names = SUITE if conditions == "suite" else LIGHTS
+        names = {"suite": SUITE, "dimmed": EXPOSURES}.get(conditions, LIGHTS)
         right = np.array([round(100 * self.share.get(n, 0.8)) for n in names])
         matrices = np.stack([[[r, 100 - r], [100 - r, r]] for r in right])
         table = pd.DataFrame({"condition": names, "miou": metrics.miou(matrices)})
@@ -47,7 +49,7 @@ def made(tmp_path: Path) -> list[Made]:
     """Two plain runs, one hardened, and two that are neither."""
     return [
         Made(tmp_path, "rgb", {"light 1": 0.2}),
-        Made(tmp_path, "mid", {"depth_off": 0.3, "light 1": 0.6}),
+        Made(tmp_path, "mid", {"depth_off": 0.3, "light 1": 0.6, "−8 stops": 0.4}),
         Made(
             tmp_path,
             "mid",
@@ -77,9 +79,28 @@ def test_hardening_is_priced_against_the_plain_run_alone(made):
     assert table.loc["rgb_off", "difference"] == pytest.approx(0)
 
 
+def test_the_dimmer_has_a_row_per_plain_method_and_exposure(made):
+    table = tables_robustness.tables(made)["dimmed"].set_index(["method", "exposure"])
+    assert len(table) == 2 * len(dimmer.STOPS)
+    assert table.loc[("mid", -8.0), "miou"] == pytest.approx(iou(0.4))
+    assert table.loc[("mid", 2.0), "miou"] == pytest.approx(iou(0.8)) == table.loc[("rgb", -8.0), "low"]
+    assert table.seeds.eq(1).all()
+
+
+def test_the_dimmer_is_drawn_from_bright_to_dark_over_its_baselines(stored):
+    figure = suite.dimmer("smoke")
+    axes = figure.drawing.axes[0]
+    assert axes.get_title() == "Mid fusion"
+    left, right = axes.get_xlim()
+    assert (left, right) == (2, -8)
+    assert [len(line.get_xdata()) for line in axes.lines][:3] == [8, 0, 8]  # RGB, no depth run, the method
+    assert 100 * iou(0.4) == pytest.approx(axes.lines[2].get_ydata()[-1])
+
+
 def test_without_evaluations_there_are_no_tables(made):
     for record in made:
-        (record.folder / "suite-best.npz").unlink()
+        for path in record.folder.glob("*-best.npz"):
+            path.unlink()
     assert tables_robustness.tables(made) == {}
 
 
@@ -102,7 +123,9 @@ def test_the_closing_table_in_words(stored):
     assert "Synthetic data, profile smoke, 1 seed, 3 test scenes." in headline.robustness_markdown("smoke")
 
 
-@pytest.mark.parametrize("draw", [suite.overview, suite.every_condition, suite.retention, suite.price])
+@pytest.mark.parametrize(
+    "draw", [suite.overview, suite.every_condition, suite.retention, suite.dimmer, suite.price]
+)
 def test_figures_of_the_suite_are_the_same_bytes_twice(stored, draw, tmp_path):
     found = []
     for part in "ab":

@@ -16,7 +16,7 @@ def study(
         str, typer.Option(help="What to train on, one run each: mixed,1..8 or all-but-3.")
     ] = "mixed",
     conditions: Annotated[
-        str, typer.Option(help="What to test under beside the lightings: suite, missing, every.")
+        str, typer.Option(help="What to test under beside the lightings: suite, missing, dimmed, every.")
     ] = "",
     data: Annotated[str, typer.Option(help="Folder of the data set.")] = "data/mm5_synth",
     jobs: Annotated[

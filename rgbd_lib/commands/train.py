@@ -92,7 +92,7 @@ def evaluate(
     pairs: Set = None,
     device: Device = "auto",
     conditions: Annotated[
-        str, typer.Option(help="lightings, suite (corruptions), missing (sensors off) or every.")
+        str, typer.Option(help="lightings, suite (corruptions), missing (sensors off), dimmed or every.")
     ] = "lightings",
     weights: Annotated[str, typer.Option(help="best (on validation) or last.")] = "best",
 ) -> None:

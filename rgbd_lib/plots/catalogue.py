@@ -25,6 +25,7 @@ FIGURES: dict[str, Callable[[str], Figure]] = {
     "robustness_retention": suite.retention,
     "robustness_missing": suite.chance_of_failure,
     "robustness_reliance": suite.reliance,
+    "robustness_dimmer": suite.dimmer,
     "robustness_price": suite.price,
     "learning_curves": training.curves,
 }

@@ -7,10 +7,7 @@ import pandas as pd
 from matplotlib.patches import Rectangle
 
 from rgbd_lib import corruptions, robustness, statistics
-from rgbd_lib.dimmer import Dimmed
-from rgbd_lib.lesson import colours
 from rgbd_lib.plots.lessons_study import POINTS, REPLICATES, label, look_of, tail
-from rgbd_lib.plots.scenes import sheet
 from rgbd_lib.plots.style import Figure, new, use_style
 from rgbd_lib.robustness import Layout
 from rgbd_lib.statistics import Interval, Results
@@ -95,24 +92,11 @@ def left_out(mixed: Results, without: Mapping[int, Results], lightings: Sequence
 # -- less light -----------------------------------------------------------------------------------
 
 
-def photographs(dimmed: Dimmed, scene: int = 0) -> Figure:
-    """One scene at every exposure."""
-    pictures = zip((f"{name} stops" for name in dimmed.names), colours(dimmed.scene(scene)), strict=True)
-    drawing, _ = sheet(pictures)
-    return Figure(
-        drawing,
-        f"One test scene under the lamps of light {dimmed.lighting}, dimmed: every stop down halves the light, while the "
-        "camera keeps its gain and its noise. Synthetic data.",
-        f"{len(dimmed.stops)} photographs of one scene, from over-exposed ({dimmed.names[0]} stops) to black "
-        f"({dimmed.names[-1]} stops).",
-    )
-
-
 @use_style()
-def exposure(results: Results, dimmed: Dimmed) -> Figure:
-    """mIoU against exposure, a line with a band per row, and how bright the pictures are."""
-    drawing, (axes, below) = new(4.4, nrows=2, sharex=True, height_ratios=(4, 1))
-    x = -np.array(dimmed.stops)
+def exposure(results: Results, stops: Sequence[float]) -> Figure:
+    """mIoU against exposure, a line with a band per row."""
+    drawing, axes = new(3.6)
+    x = -np.array(stops)
     for name, (tint, mark) in look_of(list(results.matrices)).items():
         found = [under(results, name, k) for k in range(len(x))]
         low, high = (100 * np.array([getattr(f, part) for f in found]) for part in ("low", "high"))
@@ -121,18 +105,14 @@ def exposure(results: Results, dimmed: Dimmed) -> Figure:
             x, points(results, name), f"{mark}-", color=tint, lw=1.4, ms=6, mec="white", label=label(name)
         )
     axes.axvline(0, color="#999999", lw=1, ls=":")
-    axes.set(ylabel=POINTS, ylim=(0, None))
-    below.plot(x, 100 * dimmed.luminance, color="#8A6D00", lw=1.4)
-    below.set(xlabel=f"exposure (stops; 0 = light {dimmed.lighting} of the data)", ylim=(0, 100))
-    below.set_ylabel("mean\nlevel (%)")
-    below.invert_xaxis()
+    axes.set(xlabel="exposure (stops; 0 is the light of the data)", ylabel=POINTS, ylim=(0, None))
+    axes.invert_xaxis()
     drawing.legend(loc="outside lower center", ncols=4, fontsize=8)
     return Figure(
         drawing,
-        f"mIoU of the mixed-light models while the lamps of light {dimmed.lighting} are dimmed, over-exposed at the left. "
+        "mIoU of the mixed-light models while the lamps of one lighting are dimmed, over-exposed at the left. "
         + tail(results, "Bands: 95 % intervals."),
-        f"Lines of {', '.join(label(n) for n in results.matrices)} from bright to dark, below them the falling mean level "
-        "of the pictures.",
+        f"Lines of {', '.join(label(n) for n in results.matrices)} from bright to dark.",
     )
 
 

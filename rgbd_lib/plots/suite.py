@@ -120,6 +120,36 @@ def chance_of_failure(profile: str) -> Figure:
     return expected(pd.DataFrame(curves, index=CHANCES), source(table.reset_index()))
 
 
+def dimmer(profile: str) -> Figure:
+    """mIoU against exposure: a panel per fusion, over the two baselines it is made of."""
+    table = tables.read(profile, "dimmed")
+    table = table[[methods.get(n).family != "control" for n in table.method]]
+    names = [n for n in ordered(list(dict.fromkeys(table.method))) if n not in BASELINES]
+    rows = -(-len(names) // 4)
+    drawing, grid = new(1.55 * rows + 0.8, nrows=rows, ncols=4, sharex=True, sharey=True, squeeze=False)
+    for axes, name in zip(grid.flat, names, strict=False):
+        for shown in (*BASELINES, name):
+            own, line = table[table.method == shown], "--" if shown in BASELINES else "-"
+            axes.plot(own.exposure, 100 * own.miou, line, color=color(shown), lw=1.4)
+            axes.fill_between(
+                own.exposure, 100 * own.low, 100 * own.high, color=color(shown), alpha=0.15, lw=0
+            )
+        axes.axvline(0, color="#999999", lw=0.8, ls=":")
+        axes.set_title(title(name), fontsize=9)
+    for axes in grid.flat[len(names) :]:
+        axes.set_visible(False)
+    grid[0, 0].set(ylim=(0, None), xlim=(table.exposure.max(), table.exposure.min()))
+    drawing.supxlabel("exposure (stops; 0 is the light of the data, every stop down halves it)", fontsize=9)
+    drawing.supylabel(POINTS, fontsize=9)
+    return Figure(
+        drawing,
+        "mIoU while the lamps of one lighting are dimmed, over-exposed at the left of each panel; dashed: RGB alone "
+        f"(black) and depth alone (grey). {source(table, 'Bands: 95 % intervals.')}",
+        f"A panel for each of {', '.join(title(n) for n in names)}: its line from bright to dark, with the falling line of "
+        "RGB alone and the level line of depth alone.",
+    )
+
+
 def reliance(profile: str) -> Figure:
     """How much fusions say they use depth, over the severity of three corruptions."""
     table = plain_rows(profile, "reliance")
