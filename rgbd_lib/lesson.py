@@ -29,6 +29,26 @@ def run(method: str, profile: str, seed: int = 0, *, data: str = DEFAULT_DATA, *
     return runs.get(Run(method, profile, seed, data=data, **changes), quiet=True)
 
 
+def trained(method: str, profile: str, seed: int = 0, *, data: str = DEFAULT_DATA) -> Record:
+    """Return the longest trained plain run of a method on this machine, of this profile or a larger one.
+
+    For looking at a network, not for comparing it: runs of different budgets must not stand beside each other.
+    """
+    there = {
+        r.info["parameters"]["profile"] for r in runs.records() if r.folder.name.startswith(f"{method}-")
+    }
+    for name in larger(profile):
+        if name in there and (found := runs.find(Run(method, name, seed, data=data))):
+            return found
+    return run(method, profile, seed, data=data)
+
+
+def larger(least: str) -> list[str]:
+    """Return the profiles from the largest budget down to this one."""
+    names = list(PROFILES)
+    return names[names.index(profile_of(least).name) :][::-1]
+
+
 def results(profile: str, methods: Sequence[str], data: str = DEFAULT_DATA) -> Results:
     """Return what these methods scored: the stored tables of the largest budget that has them all, else their runs.
 
@@ -46,8 +66,7 @@ def results(profile: str, methods: Sequence[str], data: str = DEFAULT_DATA) -> R
 
 def stored(methods: Sequence[str], least: str = "smoke") -> Results | None:
     """Return the stored results of the largest profile, down to ``least``, that has all these methods."""
-    names = list(PROFILES)
-    for name in reversed(names[names.index(profile_of(least).name) :]):
+    for name in larger(least):
         if (paths.results() / name / "matrices.npz").exists():
             found = tables.load(name)
             if set(methods) <= set(found.matrices):
