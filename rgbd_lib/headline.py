@@ -78,7 +78,12 @@ def points(found: Interval) -> str:
 
 
 def summary(results: Results) -> str:
-    """Return, as Markdown, how the methods with two sensors stand to RGB alone, on average and in the worst light."""
+    """Return, as a Markdown list, how the methods with two sensors stand to RGB alone, and who leads."""
+    return "\n".join([*(f"- {sentence}" for sentence in sentences(results)), f"\n{provenance(results)}"])
+
+
+def sentences(results: Results) -> list[str]:
+    """Return how fusions stand to RGB alone, on average and in the worst light, who leads, and the floor."""
     lines = []
     for over, what in (
         ("mean", "On average over the lightings"),
@@ -95,10 +100,10 @@ def summary(results: Results) -> str:
             if (names := [n for n, v in said.items() if v == word])
         ]
         lines.append(
-            f"- {what}, of {len(said)} method{'s' * (len(said) > 1)} with both sensors: {'; '.join(groups)}."
+            f"{what}, of {len(said)} method{'s' * (len(said) > 1)} with both sensors: {'; '.join(groups)}."
         )
-    scale = f"- For scale: calling every pixel background scores {100 * floor(results):.1f} %."
-    return "\n".join([*lines, f"- {leader(results)}", scale, f"\n{provenance(results)}"])
+    scale = f"For scale: calling every pixel background scores {100 * floor(results):.1f} %."
+    return [*lines, leader(results), scale]
 
 
 def floor(results: Results) -> float:

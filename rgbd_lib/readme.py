@@ -2,7 +2,7 @@
 
 import re
 
-from rgbd_lib import footprint, headline, methods, paths, tables
+from rgbd_lib import claims, footprint, headline, methods, paths, tables
 from rgbd_lib.errors import UserError
 
 BEGIN, END = "<!-- results: made by python -m rgbd_lib.readme -->", "<!-- end of results -->"
@@ -12,7 +12,13 @@ def block(profile: str) -> str:
     """Return the figure, the answer in sentences and the table of methods of a stored profile."""
     results = tables.load(profile)
     picture = f"![mIoU of every method with 95 % intervals, profile {profile}](figures/{profile}/methods.png)"
-    return "\n\n".join([BEGIN, picture, headline.summary(results), scores(profile), END])
+    said = [
+        *headline.sentences(results),
+        claims.hypothesis_sentence(results),
+        claims.luck_sentence(results),
+    ]
+    answer = "\n".join(f"- {sentence}" for sentence in said)
+    return "\n\n".join([BEGIN, picture, answer, scores(profile), END])
 
 
 def scores(profile: str) -> str:

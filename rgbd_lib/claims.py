@@ -1,0 +1,118 @@
+"""What the seed study expected, and what its habits would have made of our stored results."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from rgbd_lib import methods, statistics, tables
+from rgbd_lib.headline import points
+from rgbd_lib.statistics import Results
+
+BETTER, WORSE = ("mid", "late", "transformer"), ("early", "rgb", "depth")
+ALPHA = 0.05
+
+
+def hypothesis(results: Results, over: str = "mean") -> pd.DataFrame:
+    """Return the study's expectation, "mid, late and transformer beat early and either sensor", pair by pair.
+
+    A row holds if its difference is above 0 after Holm's correction over all rows, and is reversed if below.
+    """
+    pairs = [(a, b) for a in BETTER for b in WORSE if {a, b} <= set(results.matrices)]
+    metric = results.metric("miou")
+    found = [statistics.paired_difference(*results.paired(*pair), metric, over=over) for pair in pairs]
+    corrected = statistics.holm([f.p for f in found])
+    sure = [p < ALPHA for p in corrected]
+    return pd.DataFrame(
+        {
+            "expected to be better": [methods.get(a).title for a, _ in pairs],
+            "than": [methods.get(b).title for _, b in pairs],
+            "points (95 % interval)": [points(f) for f in found],
+            "p (Holm)": corrected.round(4),
+            "verdict": [
+                ("holds" if f.mean > 0 else "reversed") if s else "open"
+                for f, s in zip(found, sure, strict=True)
+            ],
+        }
+    )
+
+
+def hypothesis_sentence(results: Results) -> str:
+    """Return how many of the expected orders hold."""
+    verdicts = hypothesis(results).verdict.value_counts()
+    return (
+        "The seed study expected mid, late and transformer fusion to beat early fusion and either sensor alone. Of these "
+        f"{verdicts.sum()} comparisons **{verdicts.get('holds', 0)}** hold here, **{verdicts.get('reversed', 0)}** "
+        f"come out the other way round and **{verdicts.get('open', 0)}** cannot be decided (Holm-corrected, {ALPHA:.0%})."
+    )
+
+
+def winners(results: Results) -> dict[int, str]:
+    """Return which method has the highest mean over lightings for each seed that all methods have."""
+    by_seed = {seed: row.idxmax() for seed, row in scores(results).iterrows()}
+    return {int(seed): methods.get(name).title for seed, name in by_seed.items()}
+
+
+def scores(results: Results) -> pd.DataFrame:
+    """Return mIoU, seeds x methods, for the seeds that all methods but the controls have."""
+    names = [n for n in methods.names(controls=False) if n in results.matrices]
+    metric = results.metric("miou")
+    columns = {}
+    for name in names:
+        seeds = results.seeds.get(name) or range(len(results.matrices[name]))
+        columns[name] = pd.Series(statistics.scores(results.matrices[name], metric), index=list(seeds))
+    return pd.DataFrame(columns).dropna()
+
+
+def flips(results: Results) -> tuple[int, int]:
+    """Return how many pairs of methods change their order between seeds, and how many pairs there are."""
+    table = scores(results).to_numpy()
+    signs = [np.sign(table[:, a] - table[:, b]) for a, b in combinations(range(table.shape[1]), 2)]
+    return sum(len(set(s)) > 1 for s in signs), len(signs)
+
+
+def luck_sentence(results: Results) -> str:
+    """Return what a study of one seed would have said, seed by seed."""
+    first = winners(results)
+    if len(first) < 2:
+        return "There is one seed only: how often another would have changed the order is not known."
+    changed, pairs = flips(results)
+    named = {
+        title: [str(s) for s, t in first.items() if t == title] for title in dict.fromkeys(first.values())
+    }
+    said = "; ".join(f"{t} with seed{'s' * (len(s) > 1)} {', '.join(s)}" for t, s in named.items())
+    return (
+        f"Had one seed been trained, the winner would have been {said}; **{changed}** of {pairs} pairs of methods "
+        f"change their order between the {len(first)} seeds."
+    )
+
+
+def habits(profile: str) -> pd.DataFrame:
+    """Return each method's score (%) by four ways of scoring the same runs, mean over lightings and seeds.
+
+    "one seed" takes the first; "forgiving metric" does not count what is painted over the background; "best epoch by
+    test" takes the better of the selected and the last epoch by its test score: two epochs where the study had 300.
+    """
+    rows = tables.read(profile, "lightings")
+    ours = (
+        rows.method.isin(methods.names(controls=False)) & (rows.trained_on == "mixed") & rows.variant.isna()
+    )
+    rows, runs = rows[ours], tables.read(profile, "runs")
+    runs = runs[runs.method.isin(rows.method) & (runs.trained_on == "mixed") & runs.variant.isna()]
+    first = rows[rows.seed == rows.seed.min()]
+    found = pd.DataFrame(
+        {
+            "this protocol": rows.groupby("method").miou.mean(),
+            "one seed": first.groupby("method").miou.mean(),
+            "forgiving metric": rows.groupby("method").forgiving_miou.mean(),
+            "best epoch by test": runs.assign(best=runs[["miou_mean", "miou_mean_last"]].max(axis=1))
+            .groupby("method")
+            .best.mean(),
+        }
+    )
+    return 100 * found.loc[[n for n in methods.names() if n in found.index]]
+
+
+def places(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of scores as places, 1 is best."""
+    return table.rank(ascending=False, method="min").astype(int)
