@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from rgbd_lib import methods, statistics, tables
+from rgbd_lib import methods, paths, statistics, tables
 from rgbd_lib.headline import points
 from rgbd_lib.statistics import Results
 
@@ -87,30 +87,29 @@ def luck_sentence(results: Results) -> str:
     )
 
 
-def habits(profile: str) -> pd.DataFrame:
-    """Return each method's score (%) by four ways of scoring the same runs, mean over lightings and seeds.
+def habits(results: Results) -> pd.DataFrame:
+    """Return each method's score (%) by several ways of scoring the same runs, mean over lightings and seeds.
 
-    "one seed" takes the first; "forgiving metric" does not count what is painted over the background; "best epoch by
-    test" takes the better of the selected and the last epoch by its test score: two epochs where the study had 300.
+    "one seed" takes the first; "forgiving metric" does not count what is painted over the background; "epoch by test"
+    takes the better of the selected and the last epoch by its test score: two epochs where the study had 300. That one
+    needs stored tables.
     """
-    rows = tables.read(profile, "lightings")
-    ours = (
-        rows.method.isin(methods.names(controls=False)) & (rows.trained_on == "mixed") & rows.variant.isna()
+    names = [n for n in methods.names(controls=False) if n in results.matrices]
+    strict, forgiving = (
+        {n: statistics.scores(results.matrices[n], results.metric(m)) for n in names}
+        for m in ("miou", "forgiving_miou")
     )
-    rows, runs = rows[ours], tables.read(profile, "runs")
-    runs = runs[runs.method.isin(rows.method) & (runs.trained_on == "mixed") & runs.variant.isna()]
-    first = rows[rows.seed == rows.seed.min()]
-    found = pd.DataFrame(
-        {
-            "this protocol": rows.groupby("method").miou.mean(),
-            "one seed": first.groupby("method").miou.mean(),
-            "forgiving metric": rows.groupby("method").forgiving_miou.mean(),
-            "best epoch by test": runs.assign(best=runs[["miou_mean", "miou_mean_last"]].max(axis=1))
-            .groupby("method")
-            .best.mean(),
-        }
-    )
-    return 100 * found.loc[[n for n in methods.names() if n in found.index]]
+    found = {
+        "this protocol": {n: strict[n].mean() for n in names},
+        "one seed": {n: strict[n][0] for n in names},
+        "forgiving metric": {n: forgiving[n].mean() for n in names},
+    }
+    if (paths.results() / results.profile / "runs.csv").exists():
+        runs = tables.read(results.profile, "runs")
+        runs = runs[(runs.trained_on == "mixed") & runs.variant.isna()].set_index("method")
+        either = runs[["miou_mean", "miou_mean_last"]].max(axis=1)
+        found["epoch by test"] = {n: either.loc[[n]].mean() for n in names}
+    return 100 * pd.DataFrame(found).loc[names]
 
 
 def places(table: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rgbd_lib import claims
+from rgbd_lib import claims, statistics
 from tests.test_headline import made
 
 BETTER = {"mid": 0.8, "late": 0.8, "transformer": 0.8}
@@ -61,36 +61,35 @@ def test_only_seeds_that_all_have_are_compared() -> None:
     assert list(claims.scores(results).index) == [1]
 
 
-@pytest.fixture
-def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_habits_change_scores_and_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RGBD_RESULTS", str(tmp_path))
-    (tmp_path / "smoke").mkdir()
-    common = {"trained_on": "mixed", "variant": None}
-    lights = [
-        {"method": m, "seed": s, "miou": base + 0.02 * s + 0.01 * light, "forgiving_miou": kind, **common}
-        for m, base, kind in (("rgb", 0.1, 0.6), ("mid", 0.2, 0.5))
-        for s in (0, 1)
-        for light in (0, 1)
-    ]
-    lights.append(lights[0] | {"variant": "lr=1", "miou": 0.9})
-    lights.append(lights[0] | {"method": "rgb_twice", "miou": 0.9})
-    runs = [
-        {"method": m, "seed": s, "miou_mean": a, "miou_mean_last": b, **common}
-        for m, s, a, b in (
-            ("rgb", 0, 0.1, 0.3),
-            ("rgb", 1, 0.1, 0.1),
-            ("mid", 0, 0.2, 0.1),
-            ("mid", 1, 0.2, 0.1),
-        )
-    ]
-    pd.DataFrame(lights).to_csv(tmp_path / "smoke" / "lightings.csv", index=False)
-    pd.DataFrame(runs).to_csv(tmp_path / "smoke" / "runs.csv", index=False)
+    results = reordered()
+    table = claims.habits(results)
+    assert list(table.index) == ["rgb", "mid", "late"]
+    assert "epoch by test" not in table  # nothing stored
+    strict, forgiving = (
+        statistics.scores(results.matrices["mid"], results.metric(m)) for m in ("miou", "forgiving_miou")
+    )
+    assert table.loc["mid", "this protocol"] == pytest.approx(100 * strict.mean())
+    assert table.loc["mid", "one seed"] == pytest.approx(100 * strict[0])
+    assert table.loc["mid", "forgiving metric"] == pytest.approx(100 * forgiving.mean())
+    assert claims.places(table)["one seed"].tolist() == [3, 2, 1]
+    assert claims.places(table)["this protocol"].tolist() == [3, 1, 1]  # a tie
 
 
-@pytest.mark.usefixtures("stored")
-def test_habits_change_scores_and_places() -> None:
-    table = claims.habits("smoke")
-    assert list(table.index) == ["rgb", "mid"]  # no controls, no variants
-    assert table.loc["rgb"].tolist() == pytest.approx([11.5, 10.5, 60, 20])
-    assert table.loc["mid"].tolist() == pytest.approx([21.5, 20.5, 50, 20])
-    assert claims.places(table).loc["rgb"].tolist() == [2, 2, 1, 1]
+def test_an_epoch_chosen_by_test_is_never_worse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RGBD_RESULTS", str(tmp_path))
+    (tmp_path / "quick").mkdir()
+    shown = (
+        ("rgb", 0.1, 0.3, None),
+        ("rgb", 0.1, 0.0, None),
+        ("mid", 0.2, 0.1, None),
+        ("mid", 0.9, 0.9, "lr=1"),
+    )
+    rows = [
+        {"method": m, "miou_mean": a, "miou_mean_last": b, "variant": v, "trained_on": "mixed"}
+        for m, a, b, v in shown
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "quick" / "runs.csv", index=False)
+    table = claims.habits(made({"rgb": 0.5, "mid": 0.6}))
+    assert table["epoch by test"].tolist() == pytest.approx([20, 20])
