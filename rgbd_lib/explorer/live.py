@@ -15,6 +15,7 @@ from rgbd_lib.datasets import resize
 from rgbd_lib.datasets.base import Sample
 from rgbd_lib.datasets.batches import normalise
 from rgbd_lib.dimmer import NOISE, plans_of
+from rgbd_lib.errors import UserError
 from rgbd_lib.explorer.store import Picture, Store
 from rgbd_lib.lesson import Look
 from rgbd_lib.material import Material
@@ -46,11 +47,17 @@ class Live:
         self.has = lru_cache(maxsize=None)(self._has)
 
     def _has(self, method: str) -> bool:
-        """Whether a method can be asked: its run is here with its weights, and so is the data."""
+        """Whether a method can be asked: its run is here with its weights, and so is the data as it was then."""
         folder = self.folder(method)
         if not ((folder / "run.json").exists() and (folder / "best.safetensors").exists()):
             return False
-        return paths.data(self.record(method).info["data"]["path"]).exists()
+        record = self.record(method)
+        if not paths.data(record.info["data"]["path"]).exists():
+            return False
+        try:
+            return record.run.material().cache.identity == record.info["data"]["identity"]
+        except UserError:  # incomplete, or of another kind: what is stored can be looked at all the same
+            return False
 
     def folder(self, method: str) -> Path:
         """Return where the run is or would be; the name was checked when the index was read."""
@@ -72,8 +79,11 @@ class Live:
 
     @cached_property
     def dims(self) -> bool:
-        """Whether the light can be changed: only scenes that were rendered here can be lit anew."""
-        return (self.material.dataset.root / "synthetic.json").exists()
+        """Whether the light can be changed: only scenes of this renderer can be lit anew."""
+        try:
+            return bool(plans_of(self.material.dataset))
+        except UserError:
+            return False
 
     def position(self, scene: int) -> int:
         """Return where a scene of the store is in the cache."""
@@ -134,7 +144,7 @@ class Live:
 
         for panel in explained.panels(look):
             if panel.light and panel.stage != "output":
-                yield f"{panel.group}, {panel.stage}", panel.values
+                yield ", ".join(filter(None, (panel.group, panel.stage))), panel.values
 
     def _render(self, scene: int) -> tuple:
         from rgbd_lib.datasets.synthetic import render_scene

@@ -7,7 +7,7 @@ import ipywidgets as w
 import numpy as np
 
 from rgbd_lib.explorer import report, views
-from rgbd_lib.explorer.live import Lamp
+from rgbd_lib.explorer.live import AS_STORED, Lamp
 from rgbd_lib.explorer.picture import Pointed
 from rgbd_lib.explorer.source import Seen, Source
 from rgbd_lib.explorer.store import Store
@@ -15,6 +15,7 @@ from rgbd_lib.widgets import encoded
 
 EVERY = -1  # the entry "all classes"
 NARROW = w.Layout(width="min(100%, 21rem)")
+BOX = w.Layout(width="auto", margin="2px 1rem 2px 2px")
 STEP = {"ArrowLeft": (0, -1), "ArrowRight": (0, 1), "ArrowUp": (-1, 0), "ArrowDown": (1, 0)}
 
 
@@ -26,7 +27,8 @@ class Explorer:
 
     def __init__(self, store: Store, a: str = "", b: str = "") -> None:
         self.store, self.source = store, Source(store)
-        self.names, self._held = list(store.methods), False
+        self.names = list(store.methods)
+        self._held, self._lit = False, None  # whether drawing waits; whose thumbnails are shown
         first = store.known(a) if a else self.names[0]
         second = store.known(b) if b else self.names[min(1, len(self.names) - 1)]
         self._build(first, second)
@@ -51,11 +53,13 @@ class Explorer:
         self.disagree = w.Button(description="most disagreement", layout=w.Layout(width="auto"))
         self.worst = w.Button(description="worst for A", layout=w.Layout(width="auto"))
         self.stops = control(w.FloatSlider, "dimmer", value=0, min=-2, max=8, step=0.5, readout_format="+.1f")
-        self.camera = w.Checkbox(True, description="camera on", indent=False, layout=NARROW)
-        self.depth = w.Checkbox(True, description="depth sensor on", indent=False, layout=NARROW)
+        self.camera, self.depth = (
+            w.Checkbox(True, description=f"{name} on", indent=False, layout=BOX)
+            for name in ("camera", "depth sensor")
+        )
         self.inside = control(w.Dropdown, "inside of", options=[("nothing", "")])
         self.strip, self.pictures = Pointed(hovers=False), [Pointed(), Pointed()]
-        self.pointed, self.scores, self.status = w.HTML(), w.HTML(), w.HTML()
+        self.pointed, self.key, self.scores, self.status = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         self.captions = [w.HTML(), w.HTML()]
 
     def _connect(self) -> None:
@@ -76,13 +80,14 @@ class Explorer:
             for m, p, c in zip(self.methods, self.pictures, self.captions, strict=True)
         ]
         rows = w.Layout(flex_flow="row wrap", align_items="flex-start")
-        live = [self.stops, self.camera, self.depth, self.inside, self.status]
+        live = [self.stops, w.HBox([self.camera, self.depth]), self.inside, self.status]
         return w.VBox(
             [
                 w.HBox([self.scene, self.light, self.view, self.opacity, self.classes], layout=rows),
                 w.HBox([self.disagree, self.worst]),
                 self.strip,
                 w.HBox(shown, layout=rows),
+                self.key,
                 self.pointed,
                 w.HBox(live, layout=rows),
                 self.scores,
@@ -105,35 +110,45 @@ class Explorer:
         """Show what the controls say."""
         if self._held:
             return
-        self._offer()
-        lamp = Lamp(self.stops.value, self.camera.value, self.depth.value)
-        where = self.scene.value, self.light.value
-        self.seen = [self.source.see(name, *where, lamp, self.inside.value) for name in self.chosen()]
+        able = self._offer()
+        lamp = Lamp(self.stops.value, self.camera.value, self.depth.value) if able else AS_STORED
+        where, inside = (self.scene.value, self.light.value), self.inside.value if able else ""
+        self.seen = [self.source.see(name, *where, lamp, inside) for name in self.chosen()]
         for seen, picture, caption in zip(self.seen, self.pictures, self.captions, strict=True):
-            layer = views.inside(seen.inside) if seen.inside is not None else None
-            layer = layer or views.VIEWS[self.view.value](seen.picture, self.choice())
-            picture.show(views.paint(seen.picture.photo, layer), self._alt(seen))
+            picture.show(self._painted(seen), self._alt(seen))
             caption.value = report.caption(self.store, seen)
-        self.strip.show(self.source.strip(*where), report.strip(self.store, where[1]))
+        if where != self._lit:
+            self.strip.show(self.source.strip(*where), report.strip(self.store, where[1]))
+            self._lit = where
+        self.key.value = report.key(self.store, self.view.value, self.seen)
         self.scores.value = report.table(self.store, self.seen)
         self._name()
 
+    def _painted(self, seen: Seen) -> np.ndarray:
+        """Return the photograph with what the method reports of itself laid over it, or else with the view."""
+        if seen.inside is not None:
+            return views.paint(seen.picture.photo, views.inside(seen.inside))
+        return views.paint(seen.picture.photo, views.VIEWS[self.view.value](seen.picture, self.choice()))
+
     def _alt(self, seen: Seen) -> str:
         scene, light = self.store.scenes[self.scene.value].name, self.store.lightings[self.light.value]
-        return f"{self.view.value} of scene {scene}, {light}, by {self.store.methods[seen.method].title}"
+        shown = self.view.value if seen.inside is None else self.inside.value
+        return f"{shown} of scene {scene}, {light}, by {self.store.methods[seen.method].title}"
 
-    def _offer(self) -> None:
-        """Switch on what the runs on this machine allow, and say why not."""
+    def _offer(self) -> bool:
+        """Switch on what the runs on this machine allow, and say why not; return whether the models can be asked."""
         able = all(self.source.live.has(name) for name in self.chosen())
-        for one in (self.camera, self.depth, self.inside, self.stops):
-            one.disabled = not able or (one is self.stops and not self.store.synthetic)
+        for one in (self.camera, self.depth, self.inside):
+            one.disabled = not able
+        self.stops.disabled = not (able and self.source.live.dims)
         offered = [("nothing", ""), *((n, n) for n in (self.source.maps_of(self.chosen()) if able else []))]
         if tuple(offered) != tuple(self.inside.options):
-            keep = self.inside.value if self.inside.value in dict(map(reversed, offered)) else ""
+            keep = self.inside.value if (self.inside.value,) * 2 in offered else ""
             self._quietly(
                 lambda: (setattr(self.inside, "options", offered), setattr(self.inside, "value", keep))
             )
-        self.status.value = "" if able else report.ABSENT
+        self.status.value = report.ABSENT if not able else report.UNLIT if self.stops.disabled else ""
+        return able
 
     def _quietly(self, change: Callable[[], object]) -> None:
         self._held = True
@@ -181,12 +196,8 @@ class Explorer:
 
     def still(self) -> np.ndarray:
         """Return the strip of lightings above the two pictures."""
-        both = [
-            views.paint(s.picture.photo, views.VIEWS[self.view.value](s.picture, self.choice()))
-            for s in self.seen
-        ]
         strip = self.source.strip(self.scene.value, self.light.value)
-        pair = np.concatenate(both, axis=1)
+        pair = np.concatenate([self._painted(seen) for seen in self.seen], axis=1)
         return np.concatenate([cv2.resize(strip, (pair.shape[1], strip.shape[0])), pair])
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:

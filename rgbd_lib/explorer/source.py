@@ -14,6 +14,7 @@ from rgbd_lib.explorer.live import AS_STORED, Lamp, Live
 from rgbd_lib.explorer.store import Picture, Store
 
 THUMB = 120  # pixels: width of a lighting's thumbnail
+KEPT = 32  # answers: opacity, view and classes change without asking a model or reading a file again
 FRAME, BLACK, WHITE = (253, 231, 55), (0, 0, 0), (255, 255, 255)
 
 
@@ -40,10 +41,14 @@ class Source:
         self.store = store
         self.live = Live(store)
         self.strip = lru_cache(maxsize=64)(self._strip)
+        self._answer = lru_cache(maxsize=KEPT)(self._asked)
         self._maps_of = lru_cache(maxsize=64)(self._reported)
 
     def see(self, method: str, scene: int, light: int, lamp: Lamp = AS_STORED, inside: str = "") -> Seen:
         """Return a method's answer; from the store where nothing is changed and nothing more is asked."""
+        return self._answer(method, scene, light, lamp, inside)
+
+    def _asked(self, method: str, scene: int, light: int, lamp: Lamp, inside: str) -> Seen:
         if not self.live.has(method) or (lamp == AS_STORED and not inside):
             picture = self.store.picture(method, scene, light)
             return Seen(method, picture, dict(self.store.iou(method, scene, light)), live=False)

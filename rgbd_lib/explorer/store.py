@@ -105,8 +105,7 @@ class Store:
 
     def confidence(self, method: str, scene: int) -> np.ndarray:
         """Return L,h,w in 0..1."""
-        name = f"sure-{self.known(method)}-{scene:02d}.png"
-        return self._sheet(name, self.size, len(self.lightings)) / np.float32(255)
+        return self._levels(method, scene) / np.float32(255)
 
     def picture(self, method: str, scene: int, light: int) -> Picture:
         """Return everything that is stored of a method's answer to one image."""
@@ -115,7 +114,7 @@ class Store:
             self.truth(scene),
             self.depth(scene),
             self.maps(method, scene)[light],
-            self.confidence(method, scene)[light],
+            self._levels(method, scene)[light] / np.float32(255),
         )
 
     def iou(self, method: str, scene: int, light: int) -> Mapping[int, float]:
@@ -134,6 +133,9 @@ class Store:
                 f"no stored predictions of '{method}'; there are some of {', '.join(self.methods)}"
             )
         return method
+
+    def _levels(self, method: str, scene: int) -> np.ndarray:
+        return self._sheet(f"sure-{self.known(method)}-{scene:02d}.png", self.size, len(self.lightings))
 
     def _classes(self, name: str, count: int) -> np.ndarray:
         found = self._sheet(name, self.size, count)

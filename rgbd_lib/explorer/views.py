@@ -10,10 +10,8 @@ from rgbd_lib.datasets.base import IGNORE
 from rgbd_lib.explorer.store import Picture
 from rgbd_lib.palette import IGNORED, class_colours
 
-DARK, BRIGHT = (
-    np.array([13, 8, 61]),
-    np.array([250, 240, 120]),
-)  # ends of the scale of confidence and of gates
+# Ends of the scale of confidence and of gates, and of depth.
+DARK, BRIGHT = np.array([13, 8, 61]), np.array([250, 240, 120])
 NEAR, FAR = np.array([253, 231, 55]), np.array([0, 32, 77])
 MISSED, PAINTED, WRONG = (3, 87, 245), (251, 122, 39), (171, 25, 2)  # the figures' colours of errors
 ERRORS = (("object missed", MISSED), ("background painted", PAINTED), ("wrong class", WRONG))
@@ -39,34 +37,33 @@ class Choice:
 
 def photograph(picture: Picture, choice: Choice) -> Layer:
     """Show the photograph alone."""
-    return Layer(class_colours()[picture.truth], np.zeros(picture.truth.shape, np.float32))
+    return Layer(in_colours(picture.truth), np.zeros(picture.truth.shape, np.float32))
 
 
 def depth(picture: Picture, choice: Choice) -> Layer:
     """Show depth from near (bright) to far (dark), missing pixels in the colour of what is unknown."""
-    values, seen = picture.depth, np.isfinite(picture.depth)
-    near, far = (values[seen].min(), values[seen].max()) if seen.any() else (0.0, 1.0)
-    colours = scale((values - near) / max(far - near, 1e-9), NEAR, FAR)
-    colours[~seen] = IGNORED
+    near, far = ends(picture.depth)
+    colours = scale((picture.depth - near) / max(far - near, 1e-9), NEAR, FAR)
+    colours[np.isnan(picture.depth)] = IGNORED
     return whole(colours)
 
 
 def truth(picture: Picture, choice: Choice) -> Layer:
     """Show the label."""
-    return Layer(class_colours()[picture.truth], shown(choice, picture.truth))
+    return Layer(in_colours(picture.truth), shown(choice)[picture.truth])
 
 
 def prediction(picture: Picture, choice: Choice) -> Layer:
     """Show the predicted classes."""
-    return Layer(class_colours()[picture.prediction], shown(choice, picture.prediction))
+    return Layer(in_colours(picture.prediction), shown(choice)[picture.prediction])
 
 
 def overlay(picture: Picture, choice: Choice) -> Layer:
     """Lay the predicted objects over the photograph."""
-    objects = picture.prediction != choice.background
-    return Layer(
-        class_colours()[picture.prediction], choice.opacity * (shown(choice, picture.prediction) * objects)
-    )
+    cover = shown(choice) * np.float32(choice.opacity)
+    if choice.background is not None:
+        cover[choice.background] = 0
+    return Layer(in_colours(picture.prediction), cover[picture.prediction])
 
 
 def labelled(picture: Picture, choice: Choice) -> Layer:
@@ -78,17 +75,15 @@ def error(picture: Picture, choice: Choice) -> Layer:
     """Lay three kinds of wrong pixels over the photograph."""
     true, found = picture.truth, picture.prediction
     wrong = (true != found) & (true != IGNORE)
-    colours = np.empty((*true.shape, 3), np.uint8)
-    colours[:] = WRONG
-    colours[found == choice.background] = MISSED
-    colours[true == choice.background] = PAINTED
-    either = np.maximum(shown(choice, true), shown(choice, found))
-    return Layer(colours, choice.opacity * (wrong * either))
+    kind = np.where(true == choice.background, 1, np.where(found == choice.background, 0, 2))
+    colours = np.array([colour for _, colour in ERRORS], np.uint8).take(kind, axis=0)
+    cover = shown(choice) * np.float32(choice.opacity)
+    return Layer(colours, wrong * np.maximum(cover[true], cover[found]))
 
 
 def confidence(picture: Picture, choice: Choice) -> Layer:
     """Show the score of the predicted class, 0 dark to 1 bright."""
-    return Layer(scale(picture.confidence, DARK, BRIGHT), shown(choice, picture.prediction))
+    return Layer(scale(picture.confidence, DARK, BRIGHT), shown(choice)[picture.prediction])
 
 
 VIEWS: dict[str, Callable[[Picture, Choice], Layer]] = {
@@ -108,13 +103,21 @@ def inside(values: np.ndarray) -> Layer:
     return whole(scale((values - low) / (high - low or 1), DARK, BRIGHT))
 
 
-def shown(choice: Choice, classes: np.ndarray) -> np.ndarray:
-    """Return 1 where a pixel's class is among the chosen ones."""
+def shown(choice: Choice) -> np.ndarray:
+    """Return 1 for each class id 0..255 that is among the chosen ones, else 0."""
     if not choice.classes:
-        return np.ones(classes.shape, np.float32)
-    table = np.zeros(256, np.float32)
-    table[list(choice.classes)] = 1
-    return table[classes]
+        return np.ones(256, np.float32)
+    return np.isin(np.arange(256), list(choice.classes)).astype(np.float32)
+
+
+def in_colours(classes: np.ndarray) -> np.ndarray:
+    """Return class ids in their colours."""
+    return class_colours().take(classes, axis=0)
+
+
+def ends(depth: np.ndarray) -> tuple[float, float]:
+    """Return the nearest and the farthest distance; 0 and 1 where nothing was measured."""
+    return (0.0, 1.0) if np.isnan(depth).all() else (float(np.nanmin(depth)), float(np.nanmax(depth)))
 
 
 def whole(colours: np.ndarray) -> Layer:
@@ -123,9 +126,11 @@ def whole(colours: np.ndarray) -> Layer:
 
 
 def scale(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return colours between two ends for values 0..1."""
-    share = np.nan_to_num(np.clip(values, 0, 1))[..., None]
-    return np.round(low + share * (high - low)).astype(np.uint8)
+    """Return colours between two ends, in 256 steps, for values 0..1; NaN counts as 0."""
+    steps = np.round(low + np.linspace(0, 1, 256)[:, None] * (high - low)).astype(np.uint8)
+    # Plus a half and cut off is rounding; fmax prefers any number to a NaN.
+    level = np.fmin(np.fmax(values, 0), 1) * np.float32(255) + np.float32(0.5)
+    return steps.take(level.astype(np.uint8), axis=0)
 
 
 def paint(photo: np.ndarray, layer: Layer) -> np.ndarray:
