@@ -10,7 +10,7 @@ from rgbd_lib import lesson, methods, metrics, statistics, tables
 from rgbd_lib.statistics import Interval, Results
 
 FEW = ("rgb", "depth", "early", "mid")  # enough to show the question where nothing is stored
-REPLICATES = 500
+REPLICATES = 2000  # as statistics.sentence: one comparison has one interval, wherever it is printed
 BASELINES = ("rgb", "depth")
 UNDER = {  # columns of robustness.csv -> what a reader is told
     "clean": "clean",
@@ -127,9 +127,14 @@ def leader(results: Results) -> str:
     best = max(ranks, key=lambda rank: statistics.scores(kept[rank.method], results.metric("miou")).mean())
     return (
         f"The highest mean is that of {methods.get(best.method).title}; drawing scenes and seeds again, it stays first "
-        f"in {100 * best.share_best:.0f} % of the worlds and within ranks {best.low} to {best.high} in 95 % of them"
+        f"in {100 * best.share_best:.0f} % of the worlds and {ranks_text(best.low, best.high)} in 95 % of them"
         f"{'' if len(common) > 1 else ' (one seed: only scenes are drawn again, so this is too sure of itself)'}."
     )
+
+
+def ranks_text(low: int, high: int) -> str:
+    """Return a range of ranks in words."""
+    return f"in rank {low}" if low == high else f"within ranks {low} to {high}"
 
 
 def best(results: Results) -> str:

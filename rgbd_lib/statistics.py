@@ -216,7 +216,8 @@ def sentence(results: Results, a: str, b: str, metric: str = "miou", over: str =
 
 
 def _signed(points: float) -> str:
-    return f"{round(points, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0: no minus before a zero
+    digits = 2 if 0 < abs(points) < 0.05 else 1  # "+0.0" would hide on which side of zero an interval ends
+    return f"{round(points, digits) + 0.0:+.{digits}f}".replace("-", "−")  # + 0.0: no minus before a zero
 
 
 def _checked(matrices: ArrayLike) -> NDArray:

@@ -31,8 +31,10 @@ class Browser:
         self.rgb = np.stack(
             [[resize.colour(data.read_rgb(s, n), size, WHOLE) for n in data.lightings] for s in self.scenes]
         )
+        columns, rows = (min(a, b) for a, b in zip(STILL, self.rgb.shape[1::-1], strict=True))
         self.alt = (
-            f"{len(self.scenes)} scenes under {len(self.lightings)} lightings with their labels painted over."
+            f"{rows} of {len(self.scenes)} scenes under {columns} of {len(self.lightings)} lightings, with their "
+            "labels painted over."
         )
 
     def picture(self, scene: int, lighting: int, opacity: float) -> np.ndarray:
@@ -40,10 +42,12 @@ class Browser:
         return overlay(self.rgb[scene, lighting], self.label[scene], self.background, opacity)
 
     def still(self) -> np.ndarray:
-        """Return a few scenes and lightings side by side at half size."""
+        """Return a few scenes (rows) under a few lightings (columns, by their numbers) at half size."""
         columns = np.linspace(0, len(self.lightings) - 1, min(STILL[0], len(self.lightings))).astype(int)
         rows = [
-            np.concatenate([self.picture(s, n, 0.5)[::2, ::2] for n in columns], axis=1)
+            np.concatenate(
+                [lettered(self.picture(s, n, 0.5)[::2, ::2], self.lightings[n]) for n in columns], axis=1
+            )
             for s in range(min(STILL[1], len(self.scenes)))
         ]
         return np.concatenate(rows)
@@ -74,6 +78,16 @@ def chooser(name: str, values: Sequence[object]) -> ipywidgets.SelectionSlider:
     """Return a slider that shows values and holds their positions."""
     options = [(str(value), i) for i, value in enumerate(values)]
     return ipywidgets.SelectionSlider(options=options, description=name)
+
+
+def lettered(picture: np.ndarray, lighting: int) -> np.ndarray:
+    """Return a picture with the number of its lighting in the corner, readable on any ground."""
+    drawn = np.ascontiguousarray(picture)
+    for colour, thick in (((0, 0, 0), 4), ((255, 255, 255), 1)):
+        cv2.putText(
+            drawn, f"light {lighting}", (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, thick, cv2.LINE_AA
+        )
+    return drawn
 
 
 def encoded(picture: np.ndarray) -> bytes:

@@ -70,7 +70,7 @@ def four_channels(look: Look, origin: str) -> Figure:
         one.set_title(name, fontsize=9)
     return Figure(
         drawing,
-        f"One scene as the four channels that early fusion is given. Pink: depth was not measured. {origin}",
+        f"One scene as the four channels that early fusion is given. Magenta: depth was not measured. {origin}",
         f"Rows {', '.join(look.conditions)}: three grey images that change with the light, and a depth image that does not.",
     )
 

@@ -143,7 +143,7 @@ def sweep(series: Mapping[str, Results], places: Sequence[str]) -> Figure:
     last = list(series.values())[-1]
     return Figure(
         drawing,
-        "mIoU by the place of the meeting, from the input to the class scores. "
+        f"mIoU by the place of the meeting, from the input to the class scores: {', '.join(series)}. "
         + tail(last, "Bands: 95 % intervals."),
         f"{' and '.join(series)}: mIoU with a band for {len(places)} places from {places[0]} to {places[-1]}.",
     )

@@ -62,7 +62,8 @@ def growth(label: np.ndarray, data: Dataset, reach: int = 8) -> Figure:
         "One label whose objects are grown over the background, or shrunk; everything else is right. "
         + synthetic(data),
         "Four curves over the growth in pixels: strict and boundary scores fall to both sides of zero; the forgiving "
-        "score falls only where objects shrink and stays at 100 where they grow; pixel accuracy stays near 100.",
+        "score falls only where objects shrink and stays at 100 where they grow; pixel accuracy falls more slowly on "
+        "both sides.",
     )
 
 
