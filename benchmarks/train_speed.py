@@ -5,6 +5,8 @@
 ``bare``   forward, backward and optimizer step on one constant batch, with all of the loop's own settings:
            what no data preparation could beat.
 ``pair``   two trainings side by side on one thread each, as the study runs them on two cores; their sum.
+``peak``   the bare step's arithmetic (forward and backward, no optimizer) as a share of what one large matrix
+           product reaches on the same device in the same precision: no way of writing the loop gets past 100 %.
 
     python benchmarks/train_speed.py [--methods rgb,mid,se,attention,gemini,cen] [--size 224x224] [--batch 32]
 """
@@ -21,6 +23,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import v2
 
 from rgbd_lib import machine, methods
@@ -137,6 +140,23 @@ def loop_rates(
     return float(np.median(loop)), float(np.median(still))
 
 
+def flops_per_image(name: str, size: tuple[int, int]) -> float:
+    """Return the floating-point operations of a forward and backward pass."""
+    model = methods.build(name, 32)
+    label = torch.zeros(1, *size, dtype=torch.long)
+    with FlopCounterMode(display=False) as counter:
+        output = model(torch.zeros(1, 3, *size), torch.zeros(1, 1, *size), Target(label, label[:, 0, 0]))
+        output.logits.sum().backward()
+    return float(counter.get_total_flops())
+
+
+def matrix_rate(on: machine.Machine, side: int = 4096, repeats: int = 5) -> float:
+    """Return the floating-point operations per second of a large matrix product."""
+    a, b = torch.randn(2, side, side, device=on.device)
+    with on.autocast():
+        return rate(lambda _: a @ b, 2 * side**3, repeats, on.device)
+
+
 def plain_rate(
     name: str, folder: Path, size: tuple[int, int], batch: int, repeats: int, device: str
 ) -> float:
@@ -176,7 +196,9 @@ def main() -> None:
     size = tuple(int(x) for x in chosen.size.split("x"))
     on = machine.choose(chosen.device)
     print(f"{on}; {size[0]}x{size[1]}, batch {chosen.batch}; images per second, medians of {chosen.repeats}")
-    titles = ("plain", "bare", "loop", "pair", "loop/plain", "loop/bare", "pair/plain")
+    peak = matrix_rate(on)
+    print(f"a matrix product does {peak / 1e9:.0f} GFLOP/s")
+    titles = ("plain", "bare", "loop", "pair", "loop/plain", "loop/bare", "pair/plain", "peak")
     print(f"{'method':<12}" + "".join(f"{title:>12}" for title in titles))
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -193,10 +215,11 @@ def main() -> None:
                     two = [pool.submit(own_rates, *common, chosen.pair_batch, *last, 1) for _ in range(2)]
                     pair = sum(future.result()[0] for future in two)
             ratios = (loop / plain, loop / bare, pair / plain)
+            share = bare * flops_per_image(name, size) / peak
             print(
                 f"{name:<12}"
                 + "".join(f"{value:>12.2f}" for value in (plain, bare, loop, pair))
-                + f"{ratios[0]:>11.2f}x{ratios[1]:>12.1%}{ratios[2]:>11.2f}x",
+                + f"{ratios[0]:>11.2f}x{ratios[1]:>12.1%}{ratios[2]:>11.2f}x{share:>12.0%}",
                 flush=True,
             )
 
