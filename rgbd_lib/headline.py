@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from rgbd_lib import lesson, methods, metrics, statistics, tables
-from rgbd_lib.statistics import Interval, Results
+from rgbd_lib.statistics import Interval, Results, signed
 
 FEW = ("rgb", "depth", "early", "mid")  # enough to show the question where nothing is stored
 REPLICATES = 2000  # as statistics.sentence: one comparison has one interval, wherever it is printed
@@ -73,8 +73,7 @@ def verdict(found: Interval) -> str:
 
 def points(found: Interval) -> str:
     """Return a difference in points with its interval, with proper minus signs."""
-    numbers = (f"{100 * value + 0.0:+.1f}" for value in (found.mean, found.low, found.high))
-    return "{} ({} to {})".format(*numbers).replace("-", "−")
+    return "{} ({} to {})".format(*(signed(100 * value) for value in (found.mean, found.low, found.high)))
 
 
 def summary(results: Results) -> str:

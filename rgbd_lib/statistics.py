@@ -205,7 +205,7 @@ class Results:
 def sentence(results: Results, a: str, b: str, metric: str = "miou", over: str = "mean") -> str:
     """Return a difference between methods as Markdown, with its interval and what it rests on."""
     found = paired_difference(*results.paired(a, b), results.metric(metric), over=over)
-    mean, low, high = (_signed(100 * x) for x in (found.mean, found.low, found.high))
+    mean, low, high = (signed(100 * x) for x in (found.mean, found.low, found.high))
     what = METRICS[metric][0] + ("" if over == "mean" else f", {over} lighting")
     seeds = f"{found.seeds} seeds" if found.seeds > 1 else "1 seed, so over scenes only"
     data = "synthetic data" if results.synthetic else f"data {results.data}"
@@ -215,7 +215,8 @@ def sentence(results: Results, a: str, b: str, metric: str = "miou", over: str =
     )
 
 
-def _signed(points: float) -> str:
+def signed(points: float) -> str:
+    """Return points with a sign and a proper minus."""
     digits = 2 if 0 < abs(points) < 0.05 else 1  # "+0.0" would hide on which side of zero an interval ends
     return f"{round(points, digits) + 0.0:+.{digits}f}".replace("-", "−")  # + 0.0: no minus before a zero
 

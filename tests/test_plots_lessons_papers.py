@@ -90,7 +90,7 @@ def test_branches_and_ensemble_have_a_marker_per_row():
     table = pd.DataFrame({"RGB": [1.0, 2], "depth": [3.0, 4], "both": [5.0, 6]}, index=["first", "second"])
     drawing = papers.branch_scores({"a": table, "b": table}, "x").drawing
     assert [line.get_xdata().tolist() for line in drawing.axes[0].lines] == [[1, 2], [3, 4], [5, 6]]
-    assert drawing.axes[0].lines[0].get_ydata().tolist() == [1, 0]  # the first row on top
+    assert drawing.axes[0].lines[2].get_ydata().tolist() == [1, 0]  # the first row on top
     assert drawing.axes[1].get_xlim()[0] == 0
 
 

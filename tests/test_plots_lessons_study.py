@@ -69,7 +69,7 @@ def test_intervals_draw_scores_from_zero_and_name_their_source(results: Results)
 
 def test_one_seed_is_admitted(results: Results):
     one = Results({"rgb": matrices(0.5, seeds=1)}, profile="smoke", data="fake", synthetic=False)
-    assert "1 seed, so the bars know nothing" in lessons_study.intervals(one).caption
+    assert "1 seed, so intervals know nothing" in lessons_study.intervals(one).caption
     assert "Data: fake" in lessons_study.intervals(one).caption
 
 

@@ -118,7 +118,7 @@ def compared(looks: Mapping[str, Look], origin: str) -> Figure:
         one.set_title(name, fontsize=9)
     return Figure(
         drawing,
-        f"One test scene seen by {len(looks)} models, a row per lighting. {origin}",
+        f"One test scene seen by {', '.join(looks)}; a row per condition. {origin}",
         f"Class maps of {', '.join(looks)} beside photograph and truth, for {', '.join(first.conditions)}.",
     )
 

@@ -184,8 +184,9 @@ def branch_scores(panels: Mapping[str, pd.DataFrame], caption: str) -> Figure:
     drawing, row = new(0.36 * len(first) + 1.2, ncols=len(panels), sharey=True, squeeze=False)
     for axes, (name, table) in zip(row[0], panels.items(), strict=True):
         y = np.arange(len(table))[::-1]
-        for column, tint, mark in zip(table, (RGB, DEPTH, "black"), "ovD", strict=True):
-            axes.plot(table[column], y, mark, color=tint, ms=7, mec="white", label=column)
+        apart = (0.15, -0.15, 0.0)  # equal scores must not hide each other
+        for column, tint, mark, step in zip(table, (RGB, DEPTH, "black"), "ovD", apart, strict=True):
+            axes.plot(table[column], y + step, mark, color=tint, ms=7, mec="white", label=column)
         axes.set(yticks=y, yticklabels=[label(str(n)) for n in table.index], xlim=(0, None), title=name)
         axes.set(xlabel=POINTS, ylim=(-0.6, len(table) - 0.4))
     drawing.legend(*row[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)

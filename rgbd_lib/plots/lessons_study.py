@@ -35,10 +35,12 @@ def label(name: str) -> str:
 
 def tail(results: Results, bars: str = "") -> str:
     """Return the end of a caption: data, profile, seeds, and what the bars mean."""
-    seeds = max(len(m) for m in results.matrices.values())
+    few, many = (end(len(m) for m in results.matrices.values()) for end in (min, max))
     data = "Synthetic data" if results.synthetic else f"Data: {results.data}"
     scenes = next(iter(results.matrices.values())).shape[1]
-    runs = f"{seeds} seeds" if seeds > 1 else "1 seed, so the bars know nothing of how much runs differ"
+    runs = f"{few} to {many} seeds" if few < many else f"{many} seeds"
+    if many == 1:
+        runs = "1 seed, so intervals know nothing of how much runs differ"
     return f"{data}, profile {results.profile}, {scenes} test scenes, {runs}. {bars}".strip()
 
 

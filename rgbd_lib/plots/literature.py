@@ -42,7 +42,8 @@ def by_year(table: pd.DataFrame, dataset: str = "NYUv2") -> Figure:
     return Figure(
         drawing,
         f"Published mIoU on {dataset} against the year, as the methods' own papers print it. Hollow: flips or several "
-        "scales at test time. Backbones, pre-training and resolution differ from dot to dot, so heights cannot be ranked.",
+        "scales at test time. Dots are spread sideways within a year. Backbones, pre-training and resolution differ from "
+        "dot to dot, so heights cannot be ranked.",
         "A cloud of markers that rises with the years; networks with colour alone lie among the highest.",
     )
 

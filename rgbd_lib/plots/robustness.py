@@ -134,11 +134,13 @@ def severities(results: Results, layout: Layout, families: Sequence[str], column
             line = {"ls": "--", "lw": 1.2} if name == spared else {"marker": mark, "ms": 5, "lw": 1.3}
             axes.plot(at, values, color=tint, label=label(name), **line)
         axes.set_title(f"{family} ({corruptions.get(family).touches})", fontsize=9)
-        axes.set(xticks=at, ylim=(0, None))
+        axes.set(xticks=at)
     for axes in grid.flat[len(families) :]:
         axes.set_visible(False)
     for row in grid:
         row[0].set_ylabel(POINTS)
+    grid[0, 0].margins(y=0.05)
+    grid[0, 0].set_ylim(0, None)
     found = {t: h for a in grid.flat for h, t in zip(*a.get_legend_handles_labels(), strict=True)}
     drawing.legend(
         found.values(), found, loc="outside lower center", ncols=4, fontsize=8, title="severity, 0 is clean"
@@ -173,7 +175,7 @@ def one_sensor(table: pd.DataFrame, origin: str) -> Figure:
             hatch=hatch,
             edgecolor="white",
         )
-        axes.bar_label(drawn, fmt="%.0f", fontsize=7)
+        axes.bar_label(drawn, fmt="%.1f", fontsize=6)
         axes.bar([0], [0], color="#777777", alpha=(1, 0.65, 0.65)[k], hatch=hatch, ec="white", label=column)
     for name in (n for n in BLIND if n in table.index):
         axes.axhline(100 * table.loc[name, "both"], color=styles[name][0], lw=1.3, ls="--", label=label(name))

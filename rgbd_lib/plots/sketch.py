@@ -160,8 +160,9 @@ class Sketch:
         for s in range(1, 5):
             self.stage(x, s, SCALES[s], "black")
             self.line([(x, 1 - s - BOX), (x, -s + BOX)], "black", arrow=True)
-            start = self.decoder_x + (WIDTHS[s] if s < 4 else 0)
-            self.line([(x - WIDTHS[s], -s), (start, -s)], self.tint, arrow=True, style=DASHES)
+            if s in self.plan.joints:  # only maps that are fused are compared
+                start = self.decoder_x + (WIDTHS[s] if s < 4 else 0)
+                self.line([(x - WIDTHS[s], -s), (start, -s)], self.tint, arrow=True, style=DASHES)
         self.stage(x, 0, SCALES[0], "black")
         self.line([(x - 0.80, TOP), (self.decoder_x + 0.80, TOP)], self.tint, arrow=True, style=DASHES)
         self.write(x, TOP + 0.35, "trained before, frozen", ha="center", fontsize=8)
