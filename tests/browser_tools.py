@@ -27,7 +27,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 120  # seconds: the machine may be busy with other things
+PATIENCE = 300  # seconds: the machine may be busy with other things
 HOW = "install it with `apt-get install chromium` (Debian, Ubuntu)"
 
 

@@ -14,14 +14,13 @@ from rgbd_lib.conditions import Condition, Stage
 from rgbd_lib.datasets import resize
 from rgbd_lib.datasets.base import Sample
 from rgbd_lib.datasets.batches import normalise
-from rgbd_lib.dimmer import NOISE, plans_of
+from rgbd_lib.datasets.synthetic import LIGHTINGS, photograph
+from rgbd_lib.dimmer import NOISE
 from rgbd_lib.errors import UserError
 from rgbd_lib.explorer.store import Picture, Store
 from rgbd_lib.lesson import Look
 from rgbd_lib.material import Material
 from rgbd_lib.runs import Record
-
-KEPT = 4  # rendered scenes that are kept: each is a few dozen megabytes
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,6 @@ class Live:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._linear = lru_cache(maxsize=KEPT)(self._render)
         self.photo = lru_cache(maxsize=64)(self._photo)
         self.model = lru_cache(maxsize=8)(self._model)
         self.has = lru_cache(maxsize=None)(self._has)
@@ -81,7 +79,7 @@ class Live:
     def dims(self) -> bool:
         """Whether the light can be changed: only scenes of this renderer can be lit anew."""
         try:
-            return bool(plans_of(self.material.dataset))
+            return self.stage.darkroom is not None
         except UserError:
             return False
 
@@ -91,9 +89,7 @@ class Live:
 
     def _photo(self, scene: int, light: int, stops: float) -> np.ndarray:
         """Return the whole photograph of a scene with its lamps dimmed."""
-        from rgbd_lib.datasets.synthetic import LIGHTINGS, photograph
-
-        rendered, linear, power = self._linear(scene)
+        rendered, linear, power = self.stage.darkroom.rendered(self.position(scene))
         number = self.material.dataset.lightings[light] - 1
         lamps = LIGHTINGS[number].dimmed(stops)
         return photograph(rendered, linear, lamps, noise_seed=NOISE, power=float(power[number]))
@@ -145,14 +141,6 @@ class Live:
         for panel in explained.panels(look):
             if panel.light and panel.stage != "output":
                 yield ", ".join(filter(None, (panel.group, panel.stage))), panel.values
-
-    def _render(self, scene: int) -> tuple:
-        from rgbd_lib.datasets.synthetic import render_scene
-        from rgbd_lib.datasets.synthetic.lights import drift
-
-        plans, seed, size = plans_of(self.material.dataset)
-        plan = plans[int(self.store.scenes[scene].name) - 1]
-        return *render_scene(plan, seed, size), drift(seed, plan.day)
 
     def _model(self, method: str) -> nn.Module:
         return self.record(method).model()

@@ -81,7 +81,7 @@ class Explorer:
         ]
         rows = w.Layout(flex_flow="row wrap", align_items="flex-start")
         live = [self.stops, w.HBox([self.camera, self.depth]), self.inside, self.status]
-        return w.VBox(
+        whole = w.VBox(
             [
                 w.HBox([self.scene, self.light, self.view, self.opacity, self.classes], layout=rows),
                 w.HBox([self.disagree, self.worst]),
@@ -94,6 +94,7 @@ class Explorer:
             ],
             layout=w.Layout(max_width="1000px"),
         )
+        return whole.add_class("rgbd-explorer")  # where keys are ours: see picture.js
 
     # -- what happens -------------------------------------------------------------------------------
 

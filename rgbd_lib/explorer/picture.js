@@ -1,5 +1,6 @@
 // A picture that says where it is pointed at and which keys are pressed on it.
 const KEYS = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", " ", "Enter"]);
+const OURS = "data-lm-suppress-shortcuts";
 
 function render({ model, el }) {
   const frame = document.createElement("div");
@@ -11,8 +12,16 @@ function render({ model, el }) {
   el.append(frame);
   frame.tabIndex = 0;
   frame.setAttribute("role", "img");
-  // The keys are the picture's while it has the focus, not the notebook's.
-  frame.setAttribute("data-lm-suppress-shortcuts", "true");
+  // Keys belong to what has the focus. The notebook would take the arrows from the picture, and from the sliders and
+  // lists around it, to move between cells; it looks for this mark on the focused element first. What is around is
+  // known once the picture has a place on the page.
+  frame.setAttribute(OURS, "true");
+  new ResizeObserver((_, observer) => {
+    const whole = frame.closest(".rgbd-explorer");
+    if (!whole) return;
+    whole.addEventListener("focusin", (event) => event.target.setAttribute(OURS, "true"));
+    observer.disconnect();
+  }).observe(frame);
   image.alt = "";
   image.draggable = false;
 
