@@ -138,7 +138,8 @@ def dimmer(profile: str) -> Figure:
         axes.set_title(title(name), fontsize=9)
     for axes in grid.flat[len(names) :]:
         axes.set_visible(False)
-    grid[0, 0].set(ylim=(0, None), xlim=(table.exposure.max(), table.exposure.min()))
+    bright, dark = table.exposure.max(), table.exposure.min()
+    grid[0, 0].set(ylim=(0, None), xlim=(bright, dark), xticks=np.arange(bright, dark - 1, -2))
     drawing.supxlabel("exposure (stops; 0 is the light of the data, every stop down halves it)", fontsize=9)
     drawing.supylabel(POINTS, fontsize=9)
     return Figure(
