@@ -141,9 +141,30 @@ def test_a_picture_of_another_size_or_with_unknown_classes_is_refused(made):
 def test_the_notebook_escapes_names_of_data(made):
     panel = explorer.show(store.load(made), "rgb", "mid")
     panel._point(0.5, 0.5)
-    for text in (panel.scores.value, panel.pointed.value, *(c.value for c in panel.captions)):
+    for text in (
+        panel.scores.value,
+        panel.pointed.value,
+        panel.key.value,
+        *(c.value for c in panel.captions),
+    ):
         assert "<img" not in text
+    assert "&lt;img" in panel.key.value
     assert "&lt;img" in panel.scores.value
+
+
+def test_a_line_says_what_the_colours_mean(made):
+    panel = explorer.show(store.load(made), "rgb", "mid")
+    expected = {
+        "overlay": ["Lemon", "Cup &amp; &#x27;saucer&#x27;"],
+        "error": [name for name, _ in views.ERRORS],
+        "confidence": ["unsure", "sure"],
+        "depth": ["near, 0.5 m", "far, 1.5 m", "no measurement"],
+    }
+    for panel.view.value, entries in expected.items():
+        assert all(f" {entry}</span>" in panel.key.value for entry in entries)
+    assert "Background" not in panel.key.value
+    panel.view.value = "photograph"
+    assert "<span" not in panel.key.value
 
 
 def test_keys_wrap_around_and_jumps_follow_the_stored_answers(made):

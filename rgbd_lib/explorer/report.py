@@ -51,7 +51,7 @@ def key(store: Store, view: str, both: Sequence[Seen]) -> str:
     for letter, seen in zip("AB", both, strict=True):
         if seen.inside is not None:
             low, high = float(seen.inside.min()), float(seen.inside.max())
-            entries += [(f"{letter}: {low:.3g}", views.DARK), (f"{letter}: {high:.3g}", views.BRIGHT)]
+            entries += [(f"{letter}: lowest {low:.3g}", views.DARK), (f"highest {high:.3g}", views.BRIGHT)]
     items = (f"<span>{square(colour)} {escape(text)}</span>" for text, colour in entries)
     return f"<div class='rgbd-key'>{''.join(items)}</div>"
 
