@@ -40,33 +40,41 @@ async function picture(method, scene, light) {
   return { photo, truth: label, depth: far, found: plane(found, light), sure: plane(confidence, light) };
 }
 
-// -- views: for each pixel a colour and how much of it covers the photograph ----------------------------------
+// -- views: for each pixel a colour and how much of it covers the photograph, looked up in a table -------------
 const mix = ([low, high], v) => low.map((c, i) => Math.round(c + v * (high[i] - c)));
 const on = (k) => !state.hidden.has(k);
+const rgba = (colour, cover) => new Uint32Array(new Uint8Array([...colour, Math.round(255 * cover)]).buffer)[0];
+const table = (colour, cover = () => 1) => Uint32Array.from({ length: 256 }, (_, k) => rgba(colour(k), cover(k)));
+const classes = (cover) => table((k) => store.palette[k], (k) => (on(k) ? cover(k) : 0));
+const lookup = (colours, values) => (i) => colours[values[i]];
 const VIEWS = {
-  overlay: (p, i) => [store.palette[p.found[i]], p.found[i] !== store.background && on(p.found[i]) ? state.opacity : 0],
-  error: (p, i) => {
-    const [t, f] = [p.truth[i], p.found[i]];
-    const wrong = t !== f && t !== IGNORED && (on(t) || on(f));
-    const kind = t === store.background ? 1 : f === store.background ? 0 : 2;
-    return [store.errors[kind][1], wrong ? state.opacity : 0];
+  overlay: (p) => lookup(classes((k) => (k === store.background ? 0 : state.opacity)), p.found),
+  error: (p) => {
+    const [missed, painted, wrong] = store.errors.map(([, colour]) => rgba(colour, state.opacity));
+    const shown = Uint8Array.from({ length: 256 }, (_, k) => on(k));
+    return (i) => {
+      const t = p.truth[i], f = p.found[i];
+      if (t === f || t === IGNORED || !(shown[t] || shown[f])) return 0;
+      return t === store.background ? painted : f === store.background ? missed : wrong;
+    };
   },
-  prediction: (p, i) => [store.palette[p.found[i]], on(p.found[i]) ? 1 : 0],
-  truth: (p, i) => [store.palette[p.truth[i]], on(p.truth[i]) ? 1 : 0],
-  confidence: (p, i) => [mix(store.scales.confidence, p.sure[i] / 255), on(p.found[i]) ? 1 : 0],
-  depth: (p, i) => [p.depth[i] ? mix(store.scales.depth, (p.depth[i] - 1) / 254) : store.palette[IGNORED], 1],
-  photograph: () => [store.palette[0], 0],
+  prediction: (p) => lookup(classes(() => 1), p.found),
+  truth: (p) => lookup(classes(() => 1), p.truth),
+  confidence: (p) => {
+    const levels = table((k) => mix(store.scales.confidence, k / 255));
+    const shown = Uint8Array.from({ length: 256 }, (_, k) => on(k));
+    return (i) => (shown[p.found[i]] ? levels[p.sure[i]] : 0);
+  },
+  depth: (p) => lookup(table((k) => (k ? mix(store.scales.depth, (k - 1) / 254) : store.palette[IGNORED])), p.depth),
+  photograph: () => () => 0,
 };
 
 function layer(shown) {
   const canvas = new OffscreenCanvas(W, H);
   const data = new ImageData(W, H);
-  const view = VIEWS[state.view];
-  for (let i = 0; i < H * W; i++) {
-    const [colour, cover] = view(shown, i);
-    data.data.set(colour, 4 * i);
-    data.data[4 * i + 3] = Math.round(255 * cover);
-  }
+  const pixels = new Uint32Array(data.data.buffer);
+  const colour = VIEWS[state.view](shown);
+  for (let i = 0; i < pixels.length; i++) pixels[i] = colour(i);
   canvas.getContext("2d").putImageData(data, 0, 0);
   return canvas;
 }
@@ -167,9 +175,14 @@ async function draw() {
   current = shown;
   shown.forEach((p, side) => paint($(`picture-${"ab"[side]}`), p));
   drawLights(shown[0].photo);
-  const present = [...new Set([...shown[0].truth, ...shown[0].found, ...shown[1].found])].sort((a, b) => a - b);
+  const present = ids(shown[0].truth, shown[0].found, shown[1].found);
   writeScores(); writeKey(present); writeClasses(present); writePixel(); follow();
   document.body.dataset.drawn = number;
+}
+function ids(...maps) {
+  const there = new Uint8Array(256);
+  for (const map of maps) for (let i = 0; i < map.length; i++) there[map[i]] = 1;
+  return [...there.keys()].filter((k) => there[k]);
 }
 let lit = -1;
 function drawLights(photo) {
