@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from html import escape
 
+import cv2
 import numpy as np
 
 from rgbd_lib.datasets.base import IGNORE
@@ -59,7 +60,7 @@ def key(store: Store, view: str, both: Sequence[Seen]) -> str:
 def objects(store: Store, both: Sequence[Seen]) -> Entries:
     """Return the objects that the truth or an answer holds."""
     maps = (a for seen in both for a in (seen.picture.truth, seen.picture.prediction))
-    found = np.flatnonzero(sum(np.bincount(one.ravel(), minlength=256) for one in maps))
+    found = np.flatnonzero(sum(cv2.calcHist([one], [0], None, [256], [0, 256]) for one in maps))
     hidden = (store.background, IGNORE)
     return [(store.classes[k], class_colours()[k]) for k in found.tolist() if k not in hidden]
 
