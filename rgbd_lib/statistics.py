@@ -6,6 +6,7 @@ scenes, with all their lightings: eight lights of one scene share its objects an
 scenes.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +27,8 @@ Metric = Callable[[ArrayLike], NDArray[np.float64]]  # (..., K, K) -> (...)
 Array = NDArray[np.float64]
 Over = str | Callable[[Array], Array]  # "mean", "worst", "best", or any reduction of the last axis
 CHUNK = 2**24  # numbers held at once while resampling
+REMEMBERED = 512  # resampled worlds: a few thousand numbers each
+_WORLDS: dict[tuple, Array] = {}
 
 METRICS: dict[str, tuple[str, Callable[..., Array]]] = {
     "miou": ("", metrics.miou),
@@ -74,9 +77,20 @@ def scene_bootstrap(
     The same ``seed`` draws the same scenes and seeds for every method, so that replicates of two
     methods can be subtracted. Few seeds drawn with replacement spread too little; their deviation is
     widened by sqrt(n / (n - 1)) * t / z, which makes it that of Student's t (Hesterberg 2015). One
-    seed cannot say how much seeds differ: then only scenes are drawn.
+    seed cannot say how much seeds differ: then only scenes are drawn. Worlds that were drawn before are
+    remembered: a method that is compared with ten others is resampled once.
     """
     matrices = _checked(matrices)
+    known = (_content(matrices), _same(metric), replicates, seed, over)
+    if known not in _WORLDS:
+        if len(_WORLDS) >= REMEMBERED:
+            _WORLDS.pop(next(iter(_WORLDS)))
+        _WORLDS[known] = _world(matrices, metric, replicates, seed, over)
+        _WORLDS[known].setflags(write=False)
+    return _WORLDS[known]
+
+
+def _world(matrices: NDArray, metric: Metric, replicates: int, seed: int, over: Over) -> Array:
     seeds, scenes = matrices.shape[:2]
     by_scene, by_seed = np.random.default_rng(seed).spawn(2)
     weights = by_scene.multinomial(scenes, np.full(scenes, 1 / scenes), replicates)
@@ -96,7 +110,10 @@ def interval(
     """Return a method's mean score over seeds with its interval over seeds and scenes."""
     matrices = _checked(matrices)
     mean = scores(matrices, metric, over).mean()
-    low, high = np.quantile(scene_bootstrap(matrices, metric, replicates, seed, over), (0.025, 0.975))
+    world = scene_bootstrap(matrices, metric, replicates, seed, over)
+    low, high = np.quantile(world, (0.025, 0.975)).clip(
+        0, 1
+    )  # widened for few seeds, it could leave the scale
     return Interval(float(mean), float(low), float(high), *matrices.shape[:2])
 
 
@@ -219,6 +236,18 @@ def signed(points: float) -> str:
     """Return points with a sign and a proper minus."""
     digits = 2 if 0 < abs(points) < 0.05 else 1  # "+0.0" would hide on which side of zero an interval ends
     return f"{round(points, digits) + 0.0:+.{digits}f}".replace("-", "−")  # + 0.0: no minus before a zero
+
+
+def _content(matrices: NDArray) -> tuple:
+    """Return what makes matrices the same matrices, wherever they lie in memory."""
+    return hashlib.sha1(np.ascontiguousarray(matrices)).digest(), matrices.shape, matrices.dtype.str
+
+
+def _same(metric: Metric) -> object:
+    """Return what makes a metric the same one: each call of ``Results.metric`` makes a new partial."""
+    if isinstance(metric, partial):
+        return metric.func, metric.args, tuple(sorted(metric.keywords.items()))
+    return metric
 
 
 def _checked(matrices: ArrayLike) -> NDArray:

@@ -1,5 +1,7 @@
 """Intervals on made data with known answers: do they cover, and do they pair what belongs together?"""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -210,3 +212,19 @@ def test_results_pair_the_seeds_that_both_methods_have():
 def test_matrices_of_a_wrong_shape_are_refused(shape):
     with pytest.raises(UserError, match="needed: seeds, scenes, lightings, K, K"):
         statistics.scores(np.zeros(shape))
+
+
+def test_a_world_is_drawn_once_and_never_taken_for_another():
+    rng = np.random.default_rng(3)
+    a = rng.integers(1, 50, (2, 6, 2, 3, 3))
+    first = statistics.scene_bootstrap(a, partial(metrics.miou, background=0), 50)
+    assert statistics.scene_bootstrap(a.copy(), partial(metrics.miou, background=0), 50) is first
+    other = a.copy()
+    other[0, 0, 0, 0, 0] += 1
+    for world in (
+        statistics.scene_bootstrap(other, partial(metrics.miou, background=0), 50),
+        statistics.scene_bootstrap(a, partial(metrics.miou, background=None), 50),
+        statistics.scene_bootstrap(a, partial(metrics.miou, background=0), 50, seed=1),
+        statistics.scene_bootstrap(a, partial(metrics.miou, background=0), 50, over="worst"),
+    ):
+        assert world is not first
