@@ -53,10 +53,15 @@ class Shown:
 
     def point(self, x: float, y: float) -> None:
         """Hover a place of the first picture, 0..1, and leave it: the place stays named."""
-        box = self.frames.nth(1).bounding_box()
-        self.page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
         mark = "document.querySelector('.rgbd-picture .rgbd-mark:not([hidden])')?.style.left"
-        until(lambda: near(self.page.evaluate(mark), 100 * x), self.page, f"the mark is at {x:.0%}")
+
+        def there() -> bool:  # again and again: what is drawn above may still move the picture
+            self.frames.nth(1).scroll_into_view_if_needed()
+            box = self.frames.nth(1).bounding_box()
+            self.page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y)
+            return near(self.page.evaluate(mark), 100 * x)
+
+        until(there, self.page, f"the mark is at {x:.0%}")
         self.page.mouse.move(0, 0)
         self.twin._point(x, y)
 
