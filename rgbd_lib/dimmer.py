@@ -77,7 +77,11 @@ class Darkroom:
 
 def keep(path: Path, array: np.ndarray) -> None:
     """Write an array whole or not at all; two processes may write the same one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.stem}-{os.getpid()}.partial.npy")
-    np.save(partial, array)
-    os.replace(partial, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(partial, array)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error}. Point RGBD_CACHE at a folder with room") from error

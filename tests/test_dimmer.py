@@ -112,3 +112,13 @@ def test_data_that_cannot_be_rendered_again_is_refused(tiny_mm5: Path):
         dimmer.plans_of(data)
     with pytest.raises(UserError, match="version None"):  # marked as synthetic, rendered by something else
         dimmer.plans_of(SimpleNamespace(root=tiny_mm5))
+
+
+def test_a_full_disk_is_one_clear_line(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(dimmer.np, "save", full)
+    with pytest.raises(UserError, match=r"cannot write .*a\.npy: .*No space left.*RGBD_CACHE"):
+        dimmer.keep(tmp_path / "a.npy", np.zeros(3))
+    assert not list(tmp_path.iterdir())
