@@ -43,7 +43,8 @@ def hypothesis_sentence(results: Results) -> str:
     return (
         "The seed study expected mid, late and transformer fusion to beat early fusion and either sensor alone. Of these "
         f"{verdicts.sum()} comparisons **{verdicts.get('holds', 0)}** hold here, **{verdicts.get('reversed', 0)}** "
-        f"come out the other way round and **{verdicts.get('open', 0)}** cannot be decided (Holm-corrected, {100 * ALPHA:.0f} %)."
+        f"come out the other way round and **{verdicts.get('open', 0)}** cannot be decided "
+        f"(Holm-corrected, {100 * ALPHA:.0f} %)."
     )
 
 
