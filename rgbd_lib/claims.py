@@ -1,5 +1,6 @@
 """What the seed study expected, and what its habits would have made of our stored results."""
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 
 from rgbd_lib import methods, paths, statistics, tables
 from rgbd_lib.headline import points
-from rgbd_lib.statistics import Results
+from rgbd_lib.statistics import Results, signed
 
 BETTER, WORSE = ("mid", "late", "transformer"), ("early", "rgb", "depth")
 ALPHA = 0.05
@@ -111,6 +112,55 @@ def habits(results: Results) -> pd.DataFrame:
         either = runs[["miou_mean", "miou_mean_last"]].max(axis=1)
         found["epoch by test"] = {n: either.loc[[n]].mean() for n in names}
     return 100 * pd.DataFrame(found).loc[names]
+
+
+def has_longer(profile: str) -> bool:
+    """Whether some method of a stored profile was also trained for another number of epochs."""
+    return (paths.results() / profile / "budget.csv").exists()
+
+
+def longer(profile: str) -> pd.DataFrame:
+    """Return what each method that was also trained longer scores (%) with both budgets, the longest of each."""
+    table = tables.read(profile, "budget").sort_values("epochs").drop_duplicates("method", keep="last")
+    names = [n for n in methods.names() if n in set(table.method)]
+    rows = table.set_index("method").loc[names]
+    found = pd.DataFrame({"epochs": rows.epochs, "usual epochs": rows.plain_epochs})
+    return found.assign(usual=100 * rows.plain, longer=100 * rows.miou, seeds=rows.seeds)
+
+
+def never_found(profile: str, names: Sequence[str], variant: str = "") -> list[str]:
+    """Return the classes that no run of these methods finds: below 1 % IoU everywhere, though test scenes show them."""
+    table = tables.read(profile, "classes").fillna({"variant": ""})
+    table = table[table.method.isin(names) & (table.variant == variant) & (table.trained_on == "mixed")]
+    best = table[table.scenes > 0].groupby("class", sort=False).iou.max()
+    return list(best.index[best < 0.01])
+
+
+def longer_sentence(profile: str) -> str:
+    """Return what longer training changes: scores, their order, and classes that nobody finds."""
+    if not has_longer(profile):
+        return "No method was trained for longer: what another budget would change is not known."
+    table = longer(profile)
+    table = table[table.epochs == table.epochs.max()]
+    short, long, seeds = table.iloc[0][["usual epochs", "epochs", "seeds"]].astype(int)
+    gain = table.longer - table.usual
+    pairs = list(combinations(table.index, 2))
+    swapped = sum(
+        (table.usual[a] - table.usual[b]) * (table.longer[a] - table.longer[b]) < 0 for a, b in pairs
+    )
+    first = [methods.get(table[column].idxmax()).title for column in ("usual", "longer")]
+    place = (
+        f"{first[0]} stays first"
+        if first[0] == first[1]
+        else f"{first[1]} takes the first place from {first[0]}"
+    )
+    lost = [never_found(profile, table.index, variant) for variant in ("", f"epochs={long}")]
+    return (
+        f"The budget is short: with {long} epochs instead of {short} "
+        f"({seeds} seed{'s' * (seeds > 1)}, {len(table)} methods) scores change by {signed(gain.min())} "
+        f"to {signed(gain.max())} points, **{swapped}** of {len(pairs)} pairs change their order, {place}, "
+        f"and the classes that none of them finds go from {len(lost[0])} to {len(lost[1])}."
+    )
 
 
 def places(table: pd.DataFrame) -> pd.DataFrame:

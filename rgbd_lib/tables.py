@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rgbd_lib import methods, metrics, paths, statistics, tables_robustness
+from rgbd_lib import methods, metrics, paths, statistics, tables_budget, tables_robustness
 from rgbd_lib.errors import UserError
 from rgbd_lib.records import key, newest, plain
 from rgbd_lib.runs import Record, records
@@ -41,6 +41,7 @@ def write(profile: str, found: Iterable[Record] | None = None) -> Path:
         "methods": pd.DataFrame([method_row(results, chosen, name) for name in results.matrices]),
         "comparisons": comparisons(results),
         **tables_robustness.tables(chosen),
+        **tables_budget.tables(chosen),
     }
     for name, table in tables.items():
         first = [
@@ -51,7 +52,7 @@ def write(profile: str, found: Iterable[Record] | None = None) -> Path:
         table[first + [c for c in table if c not in first]].to_csv(
             folder / f"{name}.csv", index=False, float_format=FLOAT
         )
-    for name in tables_robustness.NAMES:
+    for name in (*tables_robustness.NAMES, tables_budget.NAME):
         if name not in tables:  # made once from runs that are no longer current
             (folder / f"{name}.csv").unlink(missing_ok=True)
     return folder

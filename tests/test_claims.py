@@ -93,3 +93,40 @@ def test_an_epoch_chosen_by_test_is_never_worse(tmp_path: Path, monkeypatch: pyt
     pd.DataFrame(rows).to_csv(tmp_path / "quick" / "runs.csv", index=False)
     table = claims.habits(made({"rgb": 0.5, "mid": 0.6}))
     assert table["epoch by test"].tolist() == pytest.approx([20, 20])
+
+
+def budgets(folder: Path) -> None:
+    """Store three methods at 60 epochs and at 240: mid overtakes late, and the second class is found."""
+    usual, long = {"rgb": 0.10, "mid": 0.20, "late": 0.25}, {"rgb": 0.12, "mid": 0.35, "late": 0.30}
+    rows = [
+        {"method": m, "epochs": 240, "plain_epochs": 60, "plain": usual[m], "miou": long[m], "seeds": 1}
+        for m in usual
+    ]
+    rows.append({"method": "rgb", "epochs": 120, "plain_epochs": 60, "plain": 0.1, "miou": 0.0, "seeds": 1})
+    pd.DataFrame(rows).to_csv(folder / "budget.csv", index=False)
+    found = {"cup": ("", 0.5, 9), "plum": ("", 0.004, 9), "kiwi": ("", 0.0, 0), "pear": ("", 0.0, 9)}
+    found_long = {"cup": 0.6, "plum": 0.2, "kiwi": 0.0, "pear": 0.0}
+    classes = [
+        {"method": m, "class": c, "iou": iou * (m != "rgb"), "scenes": n, "variant": v, "trained_on": "mixed"}
+        for m in usual
+        for c, (_, short, n) in found.items()
+        for v, iou in (("", short), ("epochs=240", found_long[c]))
+    ]
+    pd.DataFrame(classes).to_csv(folder / "classes.csv", index=False)
+
+
+def test_longer_training_is_told_by_gains_order_and_classes(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("RGBD_RESULTS", str(tmp_path))
+    (tmp_path / "laptop").mkdir()
+    assert "is not known" in claims.longer_sentence("laptop")
+    budgets(tmp_path / "laptop")
+    table = claims.longer("laptop")
+    assert table.longer.to_dict() == pytest.approx({"rgb": 12, "mid": 35, "late": 30})  # the longest counts
+    assert claims.never_found("laptop", ["rgb", "mid"]) == ["plum", "pear"]  # kiwi is in no test scene
+    assert claims.never_found("laptop", ["rgb", "mid"], "epochs=240") == ["pear"]
+    said = claims.longer_sentence("laptop")
+    assert "240 epochs instead of 60 (1 seed, 3 methods)" in said
+    assert "change by +2.0 to +15.0 points" in said
+    assert "**1** of 3 pairs" in said
+    assert "Mid fusion takes the first place from Late fusion" in said
+    assert "go from 2 to 1." in said

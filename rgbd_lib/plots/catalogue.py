@@ -28,6 +28,7 @@ FIGURES: dict[str, Callable[[str], Figure]] = {
     "robustness_dimmer": suite.dimmer,
     "robustness_price": suite.price,
     "learning_curves": training.curves,
+    "budget": training.budget,
 }
 
 
