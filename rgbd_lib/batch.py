@@ -145,7 +145,7 @@ def headline(profile_name: str) -> str:
         interval = f"{100 * row.miou_mean:.1f} ({100 * row.miou_low:.1f} to {100 * row.miou_high:.1f})"
         lines.append(f"{row.title:<28}{interval:>26}{100 * row.worst_mean:>13.1f}{row.parameters:>13,}")
     data = "synthetic data" if table.synthetic.all() else f"data {table.data.iloc[0]}"
-    seeds, scenes = table.seeds.max(), table.scenes.max()
+    seeds, scenes = int(table.seeds.max()), int(table.scenes.max())
     lines.append(f"profile {profile_name}, {data}, {seeds} seed{'s'[: seeds > 1]}, {scenes} test scenes")
     places = {
         "tables": paths.results() / profile_name,

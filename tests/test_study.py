@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
+from typer.testing import CliRunner
 
-from rgbd_lib import batch, methods, notebook_source, notebooks, runs, study
+from rgbd_lib import batch, methods, notebook_source, notebooks, paths, runs, study
+from rgbd_lib.__main__ import app
 from rgbd_lib.errors import UserError
 from rgbd_lib.ledger import Ledger, content
 from rgbd_lib.scheduling import Job, Outcome
@@ -220,6 +223,27 @@ def test_the_summary_names_what_failed_and_why():
         "skipped  card se  needs se seed 0 mixed",
         "1 done, 1 failed, 1 skipped",
     ]
+
+
+def test_a_report_ends_with_the_table_of_methods_and_where_to_look(home, monkeypatch):
+    """The stored tables of the project stand for those of a finished report."""
+    stored = pd.read_csv(PROJECT / "results" / "laptop" / "methods.csv")
+    folder = home / "results" / "quick"
+    folder.mkdir(parents=True)
+    stored.to_csv(folder / "methods.csv", index=False)
+    monkeypatch.setattr("rgbd_lib.datasets.synthetic.write", lambda place: None)
+    monkeypatch.setattr(batch, "study", lambda *_, **__: Outcome([], {}, {}))  # nothing was left to do
+    monkeypatch.setattr(paths, "environment", dict)
+    told = CliRunner().invoke(app, ["report"])
+    assert told.exit_code == 0, told.output
+    lines = told.output.splitlines()
+    best = stored.loc[stored.miou_mean.idxmax()]
+    assert lines[1].startswith(f"{best.title}  ")
+    assert f"{100 * best.miou_mean:.1f} (" in lines[1]
+    about = f"{stored.seeds.max()} seeds, {stored.scenes.max()} test scenes"
+    assert f"profile quick, synthetic data, {about}" in lines
+    assert [line.split()[0] for line in lines[-4:-1]] == ["tables", "figures", "notebooks"]
+    assert lines[-1] == "0 done, 0 failed, 0 skipped"
 
 
 # -- work -----------------------------------------------------------------------------------------
