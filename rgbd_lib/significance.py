@@ -13,7 +13,6 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from rgbd_lib.errors import UserError
 
@@ -81,6 +80,8 @@ class Ranking:
 
 def friedman(scores: ArrayLike, methods: Sequence[str] | None = None, alpha: float = 0.05) -> Ranking:
     """Rank methods within every block (seed, scene or lighting); ``scores`` is blocks x methods, high is good."""
+    from scipy import stats  # takes a second to import, and most of the book does without
+
     scores = np.asarray(scores, dtype=np.float64)
     blocks, count = scores.shape
     if blocks < 2 or count < 3:

@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import ndtri, stdtrit  # quantiles of normal and t; scipy.stats takes a second to import
 
 from rgbd_lib import metrics
 from rgbd_lib.errors import UserError, unknown
@@ -146,7 +146,7 @@ def seed_interval(values: ArrayLike, scenes: int = 0, confidence: float = 0.95) 
     count = len(values)
     half = np.inf
     if count > 1:
-        half = stats.t.ppf((1 + confidence) / 2, count - 1) * values.std(ddof=1) / np.sqrt(count)
+        half = stdtrit(count - 1, (1 + confidence) / 2) * values.std(ddof=1) / np.sqrt(count)
     mean = float(values.mean())
     return Interval(mean, float(mean - half), float(mean + half), count, scenes)
 
@@ -170,7 +170,7 @@ def rank_stability(
 ) -> list[RankStability]:
     """Return every method's stability of rank; all must have the same seeds, scenes and lightings."""
     world = np.stack([scene_bootstrap(m, metric, replicates, seed, over) for m in matrices.values()])
-    ranks = stats.rankdata(-world, axis=0, method="min")
+    ranks = 1 + (world[None] > world[:, None]).sum(1)
     best = (ranks == 1) / (ranks == 1).sum(0)  # a tie is shared
     low, high = np.quantile(ranks, (0.025, 0.975), axis=1, method="nearest").astype(int)
     return [RankStability(name, float(best[i].mean()), low[i], high[i]) for i, name in enumerate(matrices)]
@@ -281,4 +281,4 @@ def _resampled(matrices: NDArray, weights: NDArray[np.integer], metric: Metric, 
 def _widening(seeds: int) -> float:
     if seeds == 1:
         return 0.0
-    return float(np.sqrt(seeds / (seeds - 1)) * stats.t.ppf(0.975, seeds - 1) / stats.norm.ppf(0.975))
+    return float(np.sqrt(seeds / (seeds - 1)) * stdtrit(seeds - 1, 0.975) / ndtri(0.975))
