@@ -2,7 +2,7 @@
 (any subset of classes, any interval) needs the model again."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,22 @@ from torch import Tensor, nn
 from rgbd_lib import metrics
 from rgbd_lib.calibration import Calibration
 from rgbd_lib.conditions import Condition, Stage, conditions_of
+from rgbd_lib.datasets.base import Sample
 from rgbd_lib.datasets.batches import normalise
 from rgbd_lib.errors import UserError
 from rgbd_lib.machine import Machine
 from rgbd_lib.material import Material
+from rgbd_lib.methods import Output
+from rgbd_lib.metrics import confusions
 from rgbd_lib.progress import Progress
 
 SCENES_AT_ONCE = 2  # times eight lightings: about a training batch
+Votes = Callable[[Output], Mapping[str, Tensor]]  # which logits of an answer are scored, by name
+
+
+def result(output: Output) -> dict[str, Tensor]:
+    """Return what a model answers in the end."""
+    return {"": output.logits}
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,32 @@ def evaluate(
     )
 
 
+@torch.inference_mode()
+def matrices(
+    model: nn.Module,
+    material: Material,
+    machine: Machine,
+    *,
+    conditions: str | Sequence[Condition] = "lightings",
+    votes: Votes = result,
+) -> dict[str, np.ndarray]:
+    """Return only the confusion matrices (S,C,K,K int32) of each vote of a model, from one look at the test scenes."""
+    todo = conditions_of(conditions, material) if isinstance(conditions, str) else tuple(conditions)
+    positions, stage = material.splits["test"], Stage(material, "test", machine.device)
+    model.eval()
+    parts: dict[str, list[Tensor]] = {}
+    for start in range(0, len(positions), SCENES_AT_ONCE):
+        chosen = positions[start : start + SCENES_AT_ONCE]
+        counted: dict[str, list[Tensor]] = {}
+        for sample, found in answers(model, stage, machine, chosen, todo, votes):
+            for name, logits in found.items():
+                counts = confusions(sample.label, logits.argmax(1), material.classes)
+                counted.setdefault(name, []).append(counts.unflatten(0, (len(chosen), -1)))
+        for name, counts in counted.items():
+            parts.setdefault(name, []).append(torch.cat(counts, dim=1))
+    return {name: torch.cat(found).cpu().numpy().astype(np.int32) for name, found in parts.items()}
+
+
 def count(
     model: nn.Module,
     stage: Stage,
@@ -127,22 +162,47 @@ def count(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return matrices and boundary counts of some scenes, axes S,C first; calibration goes into ``trust``."""
     results: list[tuple[Tensor, ...]] = []
-    done = 0
-    for group in depth_groups(todo):
-        sample = stage.before(positions, group)
-        rgb, depth = stage.after(group, sample, *normalise(sample, stage.material.stats))
-        with machine.autocast(), shared_depth(model, len(group)):
-            logits = model(rgb, depth).logits.float()
-        shape, found = (len(positions), len(group)), logits.argmax(1)
+    waiting = iter(trust)
+    for sample, found in answers(model, stage, machine, positions, todo):
+        (logits,) = found.values()
+        predicted, classes = logits.argmax(1), stage.material.classes
         counts = (
-            metrics.confusions(sample.label, found, stage.material.classes),
-            metrics.boundary_counts(sample.label, found, stage.material.classes),
+            confusions(sample.label, predicted, classes),
+            metrics.boundary_counts(sample.label, predicted, classes),
         )
-        results.append(tuple(c.unflatten(0, shape) for c in counts))
-        for c in range(len(group)):
-            trust[done + c].update(logits[c :: len(group)], sample.label[c :: len(group)])
-        done += len(group)
+        results.append(tuple(c.unflatten(0, (len(positions), -1)) for c in counts))
+        copies = len(logits) // len(positions)
+        for c in range(copies):
+            next(waiting).update(logits[c::copies], sample.label[c::copies])
     return tuple(torch.cat(part, dim=1).cpu().numpy().astype(np.int32) for part in zip(*results, strict=True))
+
+
+def answers(
+    model: nn.Module,
+    stage: Stage,
+    machine: Machine,
+    positions: np.ndarray,
+    todo: Sequence[Condition],
+    votes: Votes = result,
+) -> Iterator[tuple[Sample, dict[str, Tensor]]]:
+    """Yield inputs and logits of some scenes, conditions in order, a group at a time; rows are scene by scene.
+
+    Eight lightings share one depth, which is encoded once where the method allows; with the camera off they share
+    everything, and are one picture.
+    """
+    for group in depth_groups(todo):
+        sample, copies = stage.before(positions, group), len(group)
+        rgb, depth = stage.after(group, sample, *normalise(sample, stage.material.stats))
+        step = copies if copies > 1 and alike(rgb, copies) and alike(depth, copies) else 1
+        with machine.autocast(), shared_depth(model, copies // step):
+            found = votes(model(rgb[::step], depth[::step]))
+        yield sample, {name: repeat(logits.float(), step) for name, logits in found.items()}
+
+
+def alike(rows: Tensor, copies: int) -> bool:
+    """Whether each scene's copies in a batch are the same picture."""
+    rows = rows.unflatten(0, (-1, copies))
+    return torch.equal(rows, rows[:, :1].expand_as(rows))
 
 
 def depth_groups(todo: Sequence[Condition]) -> list[tuple[Condition, ...]]:
@@ -175,5 +235,5 @@ def shared_depth(model: nn.Module, copies: int) -> Iterator[None]:
 def repeat(maps: object, copies: int) -> object:
     """Return each row of the encoder's maps ``copies`` times."""
     if isinstance(maps, Tensor):
-        return maps.repeat_interleave(copies, dim=0)
+        return maps.repeat_interleave(copies, dim=0) if copies > 1 else maps
     return [repeat(part, copies) for part in maps]

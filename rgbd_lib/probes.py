@@ -77,12 +77,23 @@ def measure(
     """Return what models score on the test scenes of a record, one run each."""
     chosen, data = machine.choose("cpu", record.run.recipe.precision), record.run.material()
     found = {
-        name: evaluation.evaluate(model, data, chosen, conditions=conditions, quiet=True)
+        name: evaluation.matrices(model, data, chosen, conditions=conditions)[""]
         for name, model in models.items()
     }
+    return one_run(found, record)
+
+
+def measure_votes(record: Record, votes: evaluation.Votes) -> Results:
+    """Return what several answers of one model, like its branches, score on the test scenes under all lightings."""
+    chosen = machine.choose("cpu", record.run.recipe.precision)
+    return one_run(evaluation.matrices(record.model(), record.run.material(), chosen, votes=votes), record)
+
+
+def one_run(found: Mapping[str, np.ndarray], record: Record) -> Results:
+    """Return matrices S,C,K,K by name as results that stand beside those of a record."""
     info = record.info
     return Results(
-        matrices={name: scores.matrices[None] for name, scores in found.items()},
+        matrices={name: counts[None] for name, counts in found.items()},
         profile=info["parameters"]["profile"],
         data=f"{info['data']['name']} {info['data']['identity'][:8]}",
         synthetic=info["data"]["synthetic"],

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from rgbd_lib import checkpoint, lesson, methods, probes, runs, statistics, surgery
+from rgbd_lib import checkpoint, lesson, methods, probes, runs, statistics
 from rgbd_lib.datasets.base import IGNORE
 from rgbd_lib.datasets.batches import Batches, normalise
 from rgbd_lib.errors import unknown
 from rgbd_lib.losses import task_loss
-from rgbd_lib.methods import Target
+from rgbd_lib.methods import Output, Target
 from rgbd_lib.methods.attention_ops import Attention, pooled, tokens
 from rgbd_lib.methods.cen import ABLATION
 from rgbd_lib.methods.cen_theory import gamma_zero_probability
@@ -41,9 +41,12 @@ def ablation(profile: str, seed: int = 0, data: str = DEFAULT_DATA) -> dict[str,
 
 def branch_scores(record: Record) -> statistics.Results:
     """Return what each branch scores alone and what both score together ("ensemble")."""
-    model = record.model()
-    parts = {f"{label} branch": surgery.Branch(model, name) for label, name in BRANCHES.items()}
-    return probes.measure(parts | {"ensemble": model}, record)
+
+    def votes(output: Output) -> dict[str, Tensor]:
+        branches = {f"{label} branch": output.branches[name] for label, name in BRANCHES.items()}
+        return branches | {"ensemble": output.logits}
+
+    return probes.measure_votes(record, votes)
 
 
 def branch_table(found: Mapping[str, Record]) -> pd.DataFrame:

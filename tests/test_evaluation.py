@@ -75,6 +75,33 @@ def test_shared_depth_features_change_nothing_but_the_work(data, monkeypatch):
     np.testing.assert_allclose(shared.reliability, alone.reliability)
 
 
+def test_with_the_camera_off_eight_lightings_are_one_picture(data, monkeypatch):
+    model = TwoEncoders().eval()
+    rows = []
+    model.score.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
+    once = evaluation.evaluate(model, data, FP32, conditions="missing", quiet=True)
+    off = [name.endswith("rgb_off") for name in once.conditions]
+    assert sum(off) == 3
+    assert sum(rows) == 2 * (1 + off.count(False))  # two scenes; the camera's three conditions are one
+    monkeypatch.setattr(evaluation, "alike", lambda *_: False)
+    apart = evaluation.evaluate(model, data, FP32, conditions="missing", quiet=True)
+    assert (once.matrices == apart.matrices).all()
+    np.testing.assert_allclose(once.reliability, apart.reliability)
+
+
+def test_matrices_alone_are_those_of_the_whole_evaluation(data):
+    model = TwoEncoders().eval()
+
+    def votes(output: Output) -> dict:
+        return {"as it is": output.logits, "backwards": output.logits.flip(1)}
+
+    whole = evaluation.evaluate(model, data, FP32, quiet=True).matrices
+    found = evaluation.matrices(model, data, FP32, votes=votes)
+    assert (found["as it is"] == whole).all()
+    assert (found["backwards"] == whole[..., ::-1]).all()
+    assert (evaluation.matrices(model, data, FP32)[""] == whole).all()
+
+
 def test_scores_survive_the_disk(data, tmp_path):
     scores = evaluation.evaluate(ByColour(), data, FP32, quiet=True)
     scores.save(tmp_path / "scores.npz")
