@@ -6,6 +6,7 @@ that determines it: editing a method's file gives that method's runs new identit
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -24,6 +25,7 @@ from rgbd_lib.recipe import Recipe
 from rgbd_lib.training import Trainer
 
 DEFAULT_DATA = "data/mm5_synth"
+OTHER = {"best": "last", "last": "best"}  # weights of a finished run
 _materials = lru_cache(maxsize=4)(material.prepare)
 
 
@@ -94,6 +96,11 @@ class Record:
     def info(self) -> dict:
         """Return parameters, data, versions, cost and summary scores, as recorded."""
         return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+
+    @property
+    def best_is_last(self) -> bool:
+        """Whether the epoch that validation chose is the last: then both names mean the same weights."""
+        return self.info["validation"]["best_epoch"] == self.info["recipe"]["epochs"] - 1
 
     @property
     def run(self) -> Run:
@@ -256,6 +263,8 @@ def evaluate(
         )
     path = run.folder / f"{conditions}-{weights}.npz"
     with working_alone(run.folder, quiet):
+        if not path.exists() and record.best_is_last:
+            take_over(run.folder, conditions, weights)
         if not path.exists():
             chosen = machine.choose(device, run.recipe.precision, compiled=False)
             scores = evaluation.evaluate(
@@ -267,6 +276,15 @@ def evaluate(
             )
             scores.save(path)
     return record
+
+
+def take_over(folder: Path, conditions: str, weights: str) -> None:
+    """Copy the scores of the same weights under their other name, if those are there."""
+    path, twin = (folder / f"{conditions}-{name}.npz" for name in (weights, OTHER[weights]))
+    if twin.exists():
+        partial = path.with_suffix(".partial.npz")
+        shutil.copyfile(twin, partial)
+        os.replace(partial, path)
 
 
 def working_alone(folder: Path, quiet: bool) -> FileLock:

@@ -36,6 +36,22 @@ def test_the_trained_model_comes_back():
     assert record.run.id == run().id
 
 
+def test_scores_are_taken_over_where_the_best_epoch_is_the_last(monkeypatch):
+    record = runs.get(run(seed=5), quiet=True, device="cpu")
+    best, last = (record.folder / f"lightings-{name}.npz" for name in ("best", "last"))
+    kept = last.read_bytes()
+    best.unlink()
+    monkeypatch.setattr(runs.evaluation, "evaluate", None)  # asking must not need it
+    monkeypatch.setitem(record.info["validation"], "best_epoch", record.info["recipe"]["epochs"] - 1)
+    monkeypatch.setattr(runs, "find", lambda _: record)
+    runs.evaluate(run(seed=5), quiet=True)
+    assert best.read_bytes() == kept
+    best.unlink()
+    monkeypatch.setitem(record.info["validation"], "best_epoch", -1)
+    with pytest.raises(TypeError):
+        runs.evaluate(run(seed=5), quiet=True)  # other weights: they have to be tested
+
+
 def test_what_decides_the_result_decides_the_name():
     base = run().id
     assert run(data="elsewhere").id == base  # the content counts, not the place
