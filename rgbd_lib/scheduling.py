@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from distributed import Client, Future, get_worker, wait
 
@@ -31,6 +32,7 @@ class Job:
     after: tuple[str, ...] = ()  # names of jobs whose failure makes this one pointless
     done: bool = False
     seconds: float | None = None  # expected, from the last time
+    kind: str = ""  # jobs of one kind take about the same time
 
 
 @dataclass
@@ -185,15 +187,18 @@ class Todo:
         return f"{done}/{len(self.jobs)} done, {failed} failed{time_left}; running: {people}"
 
     def left(self, running: Mapping[str, float]) -> float | None:
-        """Return the expected work, in seconds of one worker; a job never seen takes as long as the others."""
-        seen = [*self.outcome.seconds.values()] or [j.seconds for j in self.jobs if j.seconds is not None]
-        if not seen:
-            return None
-        usual = sum(seen) / len(seen)
-        return sum(
-            max(0.0, (usual if job.seconds is None else job.seconds) - running.get(job.name, 0.0))
-            for job in [*self.waiting, *self.busy.values()]
-        )
+        """Return the expected work, in seconds of one worker; a job never seen takes as long as its kind, if known."""
+        seen: dict[str, list[float]] = {}
+        for job in self.jobs:
+            if (spent := self.outcome.seconds.get(job.name, job.seconds)) is not None:
+                seen.setdefault(job.kind, []).append(spent)
+        total = 0.0
+        for job in [*self.waiting, *self.busy.values()]:
+            if job.seconds is None and job.kind not in seen:
+                return None
+            expected = job.seconds if job.seconds is not None else fmean(seen[job.kind])
+            total += max(0.0, expected - running.get(job.name, 0.0))
+        return total
 
 
 def perform(job: Job, topic: str, environment: Mapping[str, str]) -> float:

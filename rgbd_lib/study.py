@@ -152,6 +152,7 @@ def evaluation_jobs(runs: Sequence[Run], conditions: Sequence[str], ledger: Ledg
             after=(title(run),),
             done=tested(run, name).exists(),
             seconds=ledger.usual(kind(run, name)),
+            kind=name,
         )
         for name in conditions
         for run in runs
@@ -241,7 +242,7 @@ def cards(wanted: Wanted, ledger: Ledger, cell_seconds: float = CELL_SECONDS) ->
         parameters = {key: getattr(run, key) for key in ("method", "seed", "profile", "lighting", "data")}
         target = paths.results() / "notebooks" / wanted.profile / f"{name}.ipynb"
         job = notebook_job(f"card {name}", source, target, parameters, cell_seconds)
-        job = replace(job, after=tuple(title(r) for r in with_required(run)))
+        job = replace(job, after=tuple(title(r) for r in with_required(run)), kind="card")
         found.append(Product.of(job, target, [*text, parameters, run.id, looks()], ledger))
     return found
 
@@ -265,7 +266,7 @@ def chapters(
         parameters = {key: value for key, value in asked.items() if key in own and own[key] != value}
         target = source if in_place and not parameters else folder / source.name
         job = notebook_job(source.stem, source, target, parameters, cell_seconds)
-        job = replace(job, after=("tables",))
+        job = replace(job, after=("tables",), kind="chapter")
         found.append(Product.of(job, target, [*written(source), parameters, seen, looks()], ledger))
     return found
 

@@ -12,7 +12,7 @@ from study_jobs import die, divide, fail, train, write
 from rgbd_lib import checkpoint, runs, workers
 from rgbd_lib.board import Board
 from rgbd_lib.errors import UserError
-from rgbd_lib.scheduling import Job, Outcome, Pool
+from rgbd_lib.scheduling import Job, Outcome, Pool, Todo
 
 SETTINGS = {"epochs": 12, "size": (32, 48), "batch": 2, "width": 0.125, "scenes": None, "precision": "fp32"}
 
@@ -191,3 +191,18 @@ def test_nothing_to_do_starts_nothing(monkeypatch):
     with Pool(2) as idle:
         idle.do([Job("old", fail, {}, done=True)], outcome)
     assert outcome.done == ["old"]
+
+
+def test_the_time_left_is_told_once_each_kind_of_job_was_timed():
+    def job(name: str, kind: str, seconds: float | None = None) -> Job:
+        return Job(name, write, {}, kind=kind, seconds=seconds)
+
+    jobs = [job("a", "card"), job("b", "card"), job("c", "card", 7.0), job("long", "chapter")]
+    outcome = Outcome(seconds={"a": 10.0})
+    todo = Todo(jobs, Board(), outcome, lambda *_: None)
+    todo.waiting = jobs[1:]
+    assert todo.left({}) is None  # nobody knows how long a chapter takes
+    assert "left" not in todo.status({}, 2)
+    todo.waiting, todo.busy = [jobs[2]], {"b": jobs[1]}
+    assert todo.left({"b": 4.0}) == pytest.approx(7.0 + (10.0 + 7.0) / 2 - 4.0)
+    assert "about 6 s left" in todo.status({"b": time.monotonic() - 4.0}, 2)
