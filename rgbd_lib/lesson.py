@@ -22,6 +22,7 @@ from rgbd_lib.profiles import PROFILES
 from rgbd_lib.profiles import profile as profile_of
 from rgbd_lib.runs import DEFAULT_DATA, Record, Run
 from rgbd_lib.statistics import Results
+from rgbd_lib.stored import load_runs
 
 
 def run(method: str, profile: str, seed: int = 0, *, data: str = DEFAULT_DATA, **changes: object) -> Record:
@@ -72,6 +73,29 @@ def stored(methods: Sequence[str], least: str = "smoke") -> Results | None:
             if set(methods) <= set(found.matrices):
                 return found
     return None
+
+
+def sweep(
+    profile: str,
+    seed: int,
+    wanted: Mapping[str, tuple[str, Mapping[str, object]]],
+    *,
+    data: str = DEFAULT_DATA,
+) -> Results:
+    """Return what some runs scored, each a method and the fields of Run that are changed, by a label of its own.
+
+    As for ``results``: the stored tables of the largest budget that has them all, else runs that are made now.
+    """
+    for name in larger(profile) if data == DEFAULT_DATA else ():
+        asked = {label: Run(method, name, seed, **changes) for label, (method, changes) in wanted.items()}
+        if found := load_runs(name, asked):
+            return found
+    return results_of(
+        {
+            label: [run(method, profile, seed, data=data, **changes)]
+            for label, (method, changes) in wanted.items()
+        }
+    )
 
 
 def results_of(found: Mapping[str, Sequence[Record]], conditions: str = "lightings") -> Results:

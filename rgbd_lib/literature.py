@@ -12,7 +12,6 @@ import pandas as pd
 
 from rgbd_lib import lesson, paths, probes_papers, statistics
 from rgbd_lib.errors import UserError
-from rgbd_lib.runs import Record
 from rgbd_lib.statistics import Interval, Results
 
 REPLICATES = 1000
@@ -79,26 +78,24 @@ def scale_gains(table: pd.DataFrame) -> pd.DataFrame:
 # -- our own runs, under one protocol ---------------------------------------------------------------
 
 
-def our_places(profile: str, seed: int = 0) -> dict[str, Record]:
+def our_places(profile: str, seed: int = 0) -> Results:
     """Return concatenation at CEN's four places, and RGB alone, trained alike."""
-    found = {"rgb": lesson.run("rgb", profile, seed)}
-    for place in PLACES:
-        options = {} if place == "all" else {"place": place}  # "all" is the method's own default
-        found[f"concat {place}"] = lesson.run("concat", profile, seed, options=options)
-    return found
+    options = {place: {} if place == "all" else {"place": place} for place in PLACES}  # "all" is the default
+    asked = {f"concat {place}": ("concat", {"options": o}) for place, o in options.items()}
+    return lesson.sweep(profile, seed, {"rgb": ("rgb", {})} | asked)
 
 
-def our_stages(profile: str, variants: Sequence[str] = ("SF1", "DF5"), seed: int = 0) -> dict[str, Record]:
+def our_stages(profile: str, seed: int = 0, variants: Sequence[str] = ("SF1", "DF5")) -> Results:
     """Return FuseNet's default SF5, some of its variants, and RGB alone, trained alike."""
-    found = {"rgb": lesson.run("rgb", profile, seed), "SF5": lesson.run("fusenet", profile, seed)}
-    return found | {v: lesson.run("fusenet", profile, seed, options={"variant": v}) for v in variants}
+    asked = {v: ("fusenet", {"options": {"variant": v}}) for v in variants}
+    return lesson.sweep(profile, seed, {"rgb": ("rgb", {}), "SF5": ("fusenet", {})} | asked)
 
 
-def our_exchange(profile: str, seed: int = 0) -> dict[str, Record]:
+def our_exchange(profile: str, seed: int = 0) -> Results:
     """Return the rows of CEN's ablation that its claim rests on: with and without exchange, two networks."""
     rows = (probes_papers.DEFAULT_ROW, "L1 on halves", "two networks")
     options = {row: {} if row == rows[0] else probes_papers.ABLATION[row] for row in rows}
-    return {row: lesson.run("cen", profile, seed, options=o) for row, o in options.items()}
+    return lesson.sweep(profile, seed, {row: ("cen", {"options": o}) for row, o in options.items()})
 
 
 def gain_intervals(results: Results, base: str = "rgb") -> dict[str, Interval]:

@@ -3,18 +3,18 @@
 Tables of different profiles lie in different folders and are never mixed; every row says which data made it.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from rgbd_lib import methods, metrics, paths, statistics, tables_budget, tables_robustness
+from rgbd_lib import methods, metrics, paths, statistics, stored, tables_budget, tables_robustness
 from rgbd_lib.errors import UserError
 from rgbd_lib.records import key, newest, plain
 from rgbd_lib.runs import Record, records
 from rgbd_lib.statistics import Results
+from rgbd_lib.stored import load as load
 
 REFERENCES = ("rgb", "early")  # every method is compared with these two
 FLOAT = "%.6g"
@@ -31,7 +31,7 @@ def write(profile: str, found: Iterable[Record] | None = None) -> Path:
         )
     folder = paths.results() / profile
     folder.mkdir(parents=True, exist_ok=True)
-    save_matrices(chosen, folder / "matrices.npz")
+    stored.save(chosen, folder)
     results = load(profile)
     tables = {
         "runs": pd.DataFrame([run_row(r) for r in chosen]),
@@ -150,63 +150,6 @@ def comparisons(results: Results) -> pd.DataFrame:
             corrected = statistics.holm([row["p"] for row in family]) if family else []
             rows += [row | {"p_holm": p} for row, p in zip(family, corrected, strict=True)]
     return pd.DataFrame(rows)
-
-
-# -- matrices: small enough for version control, and all that intervals need -----------------------
-
-
-def save_matrices(chosen: Sequence[Record], path: Path) -> None:
-    """Write the test matrices of the main comparison, methods x seeds, as one compressed file."""
-    main = [r for r in chosen if plain(r)]
-    if not main:
-        raise UserError(
-            f"no run with default options and mixed lighting among {len(chosen)} records; nothing to compare"
-        )
-    first = main[0]
-    same = [
-        r
-        for r in main
-        if r.scores().scenes == first.scores().scenes
-        and r.info["data"]["identity"] == first.info["data"]["identity"]
-    ]
-    arrays = {
-        f"{r.info['parameters']['method']}/{r.info['parameters']['seed']}": r.scores().matrices for r in same
-    }
-    about = {
-        "profile": first.info["parameters"]["profile"],
-        "data": key(first)["data"],
-        "synthetic": first.info["data"]["synthetic"],
-        "background": first.info["data"]["background"],
-        "classes": first.info["data"]["classes"],
-        "lightings": first.scores().conditions,
-        "scenes": first.scores().scenes,
-    }
-    np.savez_compressed(path, about=json.dumps(about), **arrays)
-
-
-def load(profile: str) -> Results:
-    """Return the matrices of a profile's main comparison, for intervals and sentences."""
-    path = paths.results() / profile / "matrices.npz"
-    if not path.exists():
-        have = sorted(p.parent.name for p in paths.results().glob("*/matrices.npz"))
-        raise UserError(
-            f"no results of profile '{profile}' ({path} does not exist); there are: {', '.join(have) or 'none'}"
-        )
-    with np.load(path, allow_pickle=False) as stored:
-        about = json.loads(str(stored["about"]))
-        found: dict[str, dict[int, np.ndarray]] = {}
-        for name in stored.files:
-            if name != "about":
-                method, seed = name.split("/")
-                found.setdefault(method, {})[int(seed)] = stored[name]
-    return Results(
-        matrices={m: np.stack([by_seed[s] for s in sorted(by_seed)]) for m, by_seed in found.items()},
-        profile=about["profile"],
-        data=about["data"],
-        synthetic=about["synthetic"],
-        background=about["background"],
-        seeds={m: tuple(sorted(by_seed)) for m, by_seed in found.items()},
-    )
 
 
 def read(profile: str, name: str) -> pd.DataFrame:
