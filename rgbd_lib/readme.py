@@ -17,6 +17,7 @@ def block(profile: str) -> str:
         claims.hypothesis_sentence(results),
         claims.luck_sentence(results),
         *([claims.longer_sentence(profile)] if claims.has_longer(profile) else []),
+        claims.beyond_sentence(profile),
     ]
     answer = "\n".join(f"- {sentence}" for sentence in said)
     return "\n\n".join([BEGIN, picture, answer, scores(profile), END])

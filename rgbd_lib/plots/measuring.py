@@ -76,20 +76,29 @@ def within(matrices: np.ndarray, ids: Sequence[int]) -> float:
 def knowable(results: Results, names: Sequence[str], groups: Sequence[str]) -> Figure:
     """Draw how well classes of a group are told apart, beside the best that each modality allows."""
     with use_style():
-        drawing, axes = new(0.5 * len(groups) + 1.0)
-        spread = np.linspace(0.22, -0.22, len(names))
+        drawing, axes = new(max(0.5, 0.15 * len(names)) * len(groups) + 1.0)
+        spread = (
+            np.linspace(0.22, -0.22, len(names)) if len(names) < 4 else np.linspace(0.36, -0.36, len(names))
+        )
+        half = 0.11 if len(names) < 4 else 0.04
+        fused = set(names) - {"rgb", "depth"}
         for y, group in enumerate(reversed(groups)):
             for shift, name in zip(spread, names, strict=True):
                 top = 100 * CEILINGS[group]["both" if name not in ("rgb", "depth") else name]
-                axes.plot([top, top], [y + shift - 0.11, y + shift + 0.11], color=color(name), lw=2.5)
+                axes.plot([top, top], [y + shift - half, y + shift + half], color=color(name), lw=2.5)
                 value = 100 * within(results.matrices[name], GROUPS[group])
                 axes.plot(value, y + shift, marker(name), color=color(name), ms=7, mec="white", mew=0.6)
                 axes.plot([0, top], [y + shift, y + shift], color=color(name), lw=0.8, alpha=0.5)
+            if fused:
+                one = 100 * max(CEILINGS[group][sensor] for sensor in ("rgb", "depth"))
+                axes.plot([one, one], [y - 0.45, y + 0.45], color="#444444", lw=1.2, ls="--")
         axes.set(yticks=range(len(groups)), yticklabels=list(groups)[::-1], xlim=(0, 104))
         axes.set_xlabel("mean IoU within the group (%)")
         handles = [axes.plot([], [], marker(n), color=color(n), label=title(n))[0] for n in names]
         handles.append(axes.plot([], [], "|", color="#444444", ms=10, mew=2.5, label="best possible")[0])
-        drawing.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8)
+        if fused:
+            handles.append(axes.plot([], [], color="#444444", ls="--", label="best with one sensor")[0])
+        drawing.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 5), fontsize=8)
     kind = "synthetic data" if results.synthetic else f"data {results.data}"
     return Figure(
         drawing,
