@@ -1,7 +1,7 @@
 """The whole study from one call: runs, then tables and figures, then notebooks."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rgbd_lib import paths, workers
@@ -17,6 +17,7 @@ from rgbd_lib.study import (
     evaluation_jobs,
     kind,
     run_jobs,
+    seen,
     summaries,
     tested,
 )
@@ -47,7 +48,11 @@ def study(
                 for product in summaries(wanted.profile, ledger):
                     make([product], here, outcome, ledger)
             if "notebooks" in parts:
-                make(notebook_products(wanted, ledger, cell_seconds, in_place), pool, outcome, ledger)
+                before = seen(wanted.profile)
+                planned = notebook_products(wanted, ledger, cell_seconds, in_place, before)
+                make(planned, pool, outcome, ledger)
+                if "figures" in parts:
+                    settle(wanted, planned, before, in_place, here, outcome, ledger)
     except KeyboardInterrupt:
         outcome.interrupted = True
     return outcome
@@ -65,12 +70,44 @@ def make_runs(wanted: Wanted, pool: Pool, outcome: Outcome, ledger: Ledger) -> N
     pool.do([*run_jobs(wanted.runs()), *tests], outcome, note)
 
 
-def notebook_products(wanted: Wanted, ledger: Ledger, cell_seconds: float, in_place: bool) -> list[Product]:
+def notebook_products(
+    wanted: Wanted,
+    ledger: Ledger,
+    cell_seconds: float,
+    in_place: bool,
+    reading: Sequence[str] | None = None,
+) -> list[Product]:
     """Return all method cards and chapters."""
     return [
         *cards(wanted, ledger, cell_seconds),
-        *chapters(wanted, ledger, cell_seconds, in_place=in_place),
+        *chapters(wanted, ledger, cell_seconds, in_place=in_place, reading=reading),
     ]
+
+
+def settle(
+    wanted: Wanted,
+    planned: Sequence[Product],
+    before: Sequence[str],
+    in_place: bool,
+    here: Pool,
+    outcome: Outcome,
+    ledger: Ledger,
+) -> None:
+    """Take the runs that chapters have trained into the tables, and keep the chapters current.
+
+    What is new in the tables came from the chapters: it is no reason to execute them again. One whose source was edited
+    meanwhile is not kept.
+    """
+    closing = Outcome()
+    for product in summaries(wanted.profile, ledger):
+        if not product.job.done:
+            make([product], here, closing, ledger)
+    outcome.failed |= closing.failed
+    made = {product.inputs for product in planned if product.job.name in outcome.done}
+    read_before = chapters(wanted, ledger, in_place=in_place, reading=before)
+    for old, new in zip(read_before, chapters(wanted, ledger, in_place=in_place), strict=True):
+        if old.inputs in made and new.inputs != old.inputs:
+            ledger.note(new.place, new.inputs, ledger.seconds(new.place) or 0.0)
 
 
 def make(products: Iterable[Product], pool: Pool, outcome: Outcome, ledger: Ledger) -> None:

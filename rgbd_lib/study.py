@@ -4,6 +4,7 @@ Runs train once each. Tables are made from the runs' records, figures from table
 per method and reads that method's run; chapters read the tables.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -195,18 +196,31 @@ class Product:
 
 def summaries(profile_name: str, ledger: Ledger) -> Iterable[Product]:
     """Yield tables, then figures; each is looked at when what comes before it has been made."""
-    runs = paths.results() / "runs"
-    found = [p for p in sorted(runs.glob("*/*")) if p.suffix in (".json", ".npz", ".csv")]
-    states = [(p.relative_to(runs).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in found]
     folder = paths.results() / profile_name
     job = Job("tables", make_tables, {"profile_name": profile_name})
-    yield Product.of(
-        job, folder, [states, looks(), identity.code(["rgbd_lib.tables", "rgbd_lib.examples"])], ledger
-    )
+    code = identity.code(["rgbd_lib.tables", "rgbd_lib.examples"])
+    yield Product.of(job, folder, [states(profile_name), looks(), code], ledger)
     figures = paths.home() / "figures" / profile_name
     job = Job("figures", make_figures, {"profile_name": profile_name}, after=("tables",))
     inputs = [content(folder), looks(), identity.code(["rgbd_lib.plots"])]
     yield Product.of(job, figures, inputs, ledger)
+
+
+def states(profile_name: str) -> list[tuple[str, int, int]]:
+    """Return name, size and time of all files of a profile's runs; of a run that cannot be read as well."""
+    found = []
+    for record in sorted((paths.results() / "runs").glob("*/run.json")):
+        try:
+            other = json.loads(record.read_text(encoding="utf-8"))["parameters"]["profile"] != profile_name
+        except (OSError, ValueError, KeyError, TypeError):
+            other = False
+        files = (
+            []
+            if other
+            else sorted(p for p in record.parent.iterdir() if p.suffix in (".json", ".npz", ".csv"))
+        )
+        found += [(f"{p.parent.name}/{p.name}", p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+    return found
 
 
 def looks() -> list[list[object]]:
@@ -247,17 +261,27 @@ def cards(wanted: Wanted, ledger: Ledger, cell_seconds: float = CELL_SECONDS) ->
     return found
 
 
+def seen(profile_name: str) -> list[str]:
+    """Return what chapters can read of a profile: its tables and figures, as hashes."""
+    return [content(paths.results() / profile_name), content(paths.home() / "figures" / profile_name)]
+
+
 def chapters(
-    wanted: Wanted, ledger: Ledger, cell_seconds: float = CELL_SECONDS, *, in_place: bool = True
+    wanted: Wanted,
+    ledger: Ledger,
+    cell_seconds: float = CELL_SECONDS,
+    *,
+    in_place: bool = True,
+    reading: Sequence[str] | None = None,
 ) -> list[Product]:
-    """Return one product per numbered chapter.
+    """Return one product per numbered chapter, made from tables and figures as they are now or as ``seen`` before.
 
     A chapter is executed in place where its own parameters are those asked for. Otherwise, or if the versioned
     chapters must stay as they are, the result goes to ``results/notebooks/PROFILE``.
     """
     asked = {"profile": wanted.profile, "data": wanted.data}
     folder = paths.results() / "notebooks" / wanted.profile
-    seen = [content(paths.results() / wanted.profile), content(paths.home() / "figures" / wanted.profile)]
+    read = list(reading or seen(wanted.profile))
     found = []
     for source in sorted((paths.home() / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         if source.stem.endswith((".failed", ".partial")):
@@ -267,7 +291,7 @@ def chapters(
         target = source if in_place and not parameters else folder / source.name
         job = notebook_job(source.stem, source, target, parameters, cell_seconds)
         job = replace(job, after=("tables",), kind="chapter")
-        found.append(Product.of(job, target, [*written(source), parameters, seen, looks()], ledger))
+        found.append(Product.of(job, target, [*written(source), parameters, read, looks()], ledger))
     return found
 
 

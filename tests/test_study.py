@@ -274,12 +274,17 @@ def test_a_whole_study_then_nothing_to_do(home, capsys):
     assert "5 of 6 done; 1 to do" in plan
     assert "to do  02_bad" in plan
 
-    chapter(home / "notebooks" / "02_bad.ipynb", "print('mended')")
+    own = "get(Run('rgb', 'smoke', data='data', settings={'lr': 1e-3}), quiet=True)"  # tables will know of it
+    chapter(home / "notebooks" / "02_bad.ipynb", "from rgbd_lib.runs import Run, get", own)
     before = {p: content(p) for p in sorted(home.glob("*/**/*")) if p.is_file() and "02_bad" not in p.name}
     outcome = batch.study(asked, jobs=0)
     assert set(outcome.seconds) == {"02_bad"}
     assert (len(outcome.done), outcome.failed, outcome.skipped) == (6, {}, {})
-    assert [p for p in before if content(p) != before[p] and p.name != ".made.json"] == []
+    changed = [p for p in before if content(p) != before[p] and p.name != ".made.json"]
+    assert {p.relative_to(results).as_posix() for p in changed} == {
+        f"smoke/{name}.csv" for name in ("runs", "lightings", "classes", "history")
+    }
+    assert "lr=0.001" in (results / "smoke" / "runs.csv").read_text()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rgbd_lib.scheduling.workers", None)  # not even workers are started
