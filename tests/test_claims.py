@@ -143,6 +143,15 @@ def group(right: float, ids: tuple[int, ...], classes: int = 32) -> np.ndarray:
     return matrix
 
 
+def test_one_sensor_guesses_best_by_how_often_classes_occur() -> None:
+    ids = claims.PAIRED["apple square"]
+    equal = np.zeros(32)
+    equal[list(ids)] = 5.0
+    assert claims.best_alone(equal, ids) == pytest.approx(1 / 3, abs=1e-3)
+    equal[ids[0]] = 95.0  # its partners are rare: calling both alike nearly always its name pays
+    assert 0.36 < claims.best_alone(equal, ids) < 0.45
+
+
 def test_beyond_one_sensor_is_who_tells_apart_what_one_sensor_cannot() -> None:
     assert set(claims.PAIRED) == {"apple square", "grape square"}
     shares = {"rgb": (0.45, 0.45), "mid": (0.9, 0.9), "late": (0.9, 0.4)}
