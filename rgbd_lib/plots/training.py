@@ -1,7 +1,7 @@
 """How training went."""
 
 from rgbd_lib import tables
-from rgbd_lib.plots.style import Figure, color, marker, new, ordered, source, title
+from rgbd_lib.plots.style import Figure, color, marker, new, ordered, source, title, use_style
 
 SMOOTH = 15  # epochs of a running mean: two lightings per validation scene make a rough curve
 
@@ -26,6 +26,7 @@ def curves(profile: str) -> Figure:
     )
 
 
+@use_style()
 def budget(profile: str) -> Figure:
     """Scores of the plain length of training beside longer ones, and the validation curves of the longer ones."""
     table, history = tables.read(profile, "budget"), tables.read(profile, "history")
