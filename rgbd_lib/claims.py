@@ -1,19 +1,17 @@
 """What the seed study expected, and what its habits would have made of our stored results."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from rgbd_lib import methods, metrics, paths, statistics, stored, tables
+from rgbd_lib import methods, metrics, paths, statistics, tables
 from rgbd_lib.datasets.synthetic.classes import GROUPS, cues
 from rgbd_lib.headline import BASELINES, points
 from rgbd_lib.profiles import profile as profile_of
-from rgbd_lib.runs import Run
-from rgbd_lib.statistics import Results, signed
+from rgbd_lib.statistics import Results
 
 BETTER, WORSE = ("mid", "late", "transformer"), ("early", "rgb", "depth")
 ALPHA = 0.05
@@ -114,38 +112,10 @@ def habits(results: Results) -> pd.DataFrame:
         "forgiving metric": {n: forgiving[n].mean() for n in names},
     }
     if (paths.results() / results.profile / "runs.csv").exists():
-        runs = tables.read(results.profile, "runs")
-        runs = runs[(runs.trained_on == "mixed") & runs.variant.isna()].set_index("method")
+        runs = tables.main(results.profile, "runs").set_index("method")
         either = runs[["miou_mean", "miou_mean_last"]].max(axis=1)
         found["epoch by test"] = {n: either.loc[[n]].mean() for n in names}
     return 100 * pd.DataFrame(found).loc[names]
-
-
-def has_longer(profile: str) -> bool:
-    """Whether some method of a stored profile was also trained for another number of epochs."""
-    return (paths.results() / profile / "budget.csv").exists()
-
-
-def longer(profile: str) -> pd.DataFrame:
-    """Return what each method that was also trained longer scores (%) with both budgets, the longest of each."""
-    table = tables.read(profile, "budget").sort_values("epochs").drop_duplicates("method", keep="last")
-    names = [n for n in methods.names() if n in set(table.method)]
-    rows = table.set_index("method").loc[names]
-    found = pd.DataFrame({"epochs": rows.epochs, "usual epochs": rows.plain_epochs})
-    return found.assign(usual=100 * rows.plain, longer=100 * rows.miou, seeds=rows.seeds)
-
-
-def longest(profile: str) -> tuple[Results, int]:
-    """Return the longest trained runs stored beside a profile's plain ones, else those, and their epochs."""
-    main = tables.load(profile)
-    if not has_longer(profile):
-        return main, profile_of(profile).epochs
-    table = tables.read(profile, "budget")
-    epochs = int(table.epochs.max())
-    names = table[table.epochs == epochs].method
-    wanted = {n: Run(n, profile, settings={"epochs": epochs}) for n in methods.names() if n in set(names)}
-    found = stored.load_runs(profile, wanted)
-    return (replace(found, profile=f"{profile} with {epochs} epochs"), epochs) if found else (main, epochs)
 
 
 def told_apart(matrices: np.ndarray, groups: tuple[tuple[int, ...], ...]) -> np.ndarray:
@@ -190,9 +160,8 @@ def beyond(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def beyond_sentence(profile: str) -> str:
-    """Return which methods are beyond what any single sensor could do, in the longest runs that are stored."""
-    results, epochs = longest(profile)
+def beyond_sentence(results: Results) -> str:
+    """Return which methods are beyond what any single sensor could do."""
     if not results.synthetic:
         return "Real classes have no known ceiling: nobody knows what one sensor could tell at best."
     table = beyond(results)
@@ -204,44 +173,9 @@ def beyond_sentence(profile: str) -> str:
     return (
         "Two groups of four classes need both sensors: with one alone nobody can tell more than "
         f"{fused.ceiling.max():.0f} % of them apart (mean IoU within a group, as often as these classes occur). "
-        f"After {epochs} epochs **{len(over)}** of "
+        f"After {profile_of(results.profile).epochs} epochs **{len(over)}** of "
         f"{len(fused)} methods with both sensors are beyond that on average, **{over.sure.sum()}** with their whole 95 % "
         f"interval" + (f": {named}." if named else ".")
-    )
-
-
-def missed(profile: str, names: Sequence[str], variant: str = "") -> float:
-    """Return how many classes a method misses wholly, mean over methods: below 1 % IoU, though test scenes show them."""
-    table = tables.read(profile, "classes").fillna({"variant": ""})
-    table = table[table.method.isin(names) & (table.variant == variant) & (table.trained_on == "mixed")]
-    shown = table[table.scenes > 0]
-    return float((shown.iou < 0.01).groupby([shown.method, shown.seed]).sum().mean())
-
-
-def longer_sentence(profile: str) -> str:
-    """Return what longer training changes: scores, their order, and classes that nobody finds."""
-    if not has_longer(profile):
-        return "No method was trained for longer: what another budget would change is not known."
-    table = longer(profile)
-    table = table[table.epochs == table.epochs.max()]
-    short, long, seeds = table.iloc[0][["usual epochs", "epochs", "seeds"]].astype(int)
-    gain = table.longer - table.usual
-    pairs = list(combinations(table.index, 2))
-    swapped = sum(
-        (table.usual[a] - table.usual[b]) * (table.longer[a] - table.longer[b]) < 0 for a, b in pairs
-    )
-    first = [methods.get(table[column].idxmax()).title for column in ("usual", "longer")]
-    place = (
-        f"{first[0]} stays first"
-        if first[0] == first[1]
-        else f"{first[1]} takes the first place from {first[0]}"
-    )
-    lost = [missed(profile, table.index, variant) for variant in ("", f"epochs={long}")]
-    return (
-        f"With {long} epochs instead of {short} "
-        f"({seeds} seed{'s' * (seeds > 1)}, {len(table)} methods) scores change by {signed(gain.min())} "
-        f"to {signed(gain.max())} points, **{swapped}** of {len(pairs)} pairs change their order, {place}, "
-        f"and a method misses {lost[1]:.1f} classes wholly instead of {lost[0]:.1f}."
     )
 
 

@@ -2,8 +2,9 @@
 
 import re
 
-from rgbd_lib import claims, footprint, headline, methods, paths, tables
+from rgbd_lib import claims, footprint, headline, lengths, methods, paths, tables
 from rgbd_lib.errors import UserError
+from rgbd_lib.statistics import Results
 
 BEGIN, END = "<!-- results: made by python -m rgbd_lib.readme -->", "<!-- end of results -->"
 
@@ -16,11 +17,22 @@ def block(profile: str) -> str:
         *headline.sentences(results),
         claims.hypothesis_sentence(results),
         claims.luck_sentence(results),
-        *([claims.longer_sentence(profile)] if claims.has_longer(profile) else []),
-        claims.beyond_sentence(profile),
+        lengths.sentence(profile),
+        claims.beyond_sentence(results),
+        *left_out(results),
     ]
     answer = "\n".join(f"- {sentence}" for sentence in said)
     return "\n\n".join([BEGIN, picture, answer, scores(profile), END])
+
+
+def left_out(results: Results) -> list[str]:
+    """Return which methods stand in the shorter study alone, if any do."""
+    brief = lengths.shorter(results.profile)
+    there = tables.load(brief).matrices if brief else ()
+    names = [methods.get(n).title for n in there if n not in results.matrices]
+    if not names:
+        return []
+    return [f"Not trained at this length with all seeds, and therefore not below: {'; '.join(names)}."]
 
 
 def scores(profile: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from rgbd_lib import paths
 from rgbd_lib.errors import UserError
+from rgbd_lib.profiles import profile as profile_of
 from rgbd_lib.records import key, plain, variant
 from rgbd_lib.runs import Record, Run
 from rgbd_lib.statistics import Results
@@ -56,8 +57,12 @@ def save(chosen: Sequence[Record], folder: Path) -> None:
         (folder / VARIANTS).unlink(missing_ok=True)
 
 
-def load(profile: str) -> Results:
-    """Return the matrices of a profile's main comparison, for intervals and sentences."""
+def load(profile: str, *, partial: bool = False) -> Results:
+    """Return the matrices of a profile's main comparison, for intervals and sentences.
+
+    Methods that lack some of the profile's seeds would stand beside the others with intervals that know less: they are
+    left out as long as others have all, unless ``partial`` asks for them.
+    """
     path = paths.results() / profile / MAIN
     if not path.exists():
         have = sorted(p.parent.name for p in paths.results().glob(f"*/{MAIN}"))
@@ -71,6 +76,8 @@ def load(profile: str) -> Results:
             if entry != "about":
                 method, seed = entry.split("/")
                 found.setdefault(method, {})[int(seed)] = stored[entry]
+    if not partial:
+        found = complete(found, profile_of(profile).seeds)
     return Results(
         matrices={m: np.stack([by_seed[s] for s in sorted(by_seed)]) for m, by_seed in found.items()},
         profile=about["profile"],
@@ -81,12 +88,22 @@ def load(profile: str) -> Results:
     )
 
 
+def complete(found: Mapping[str, Seeds], seeds: Sequence[int]) -> Mapping[str, Seeds]:
+    """Return the methods that have all these seeds; where none has, all of them."""
+    return {name: by_seed for name, by_seed in found.items() if set(seeds) <= set(by_seed)} or found
+
+
+def of_seeds(results: Results, name: str, seeds: Sequence[int]) -> np.ndarray:
+    """Return a method's matrices of some of its seeds."""
+    return results.matrices[name][[results.seeds[name].index(seed) for seed in seeds]]
+
+
 def load_runs(profile: str, wanted: Mapping[str, Run]) -> Results | None:
     """Return stored runs of a profile under the labels given, for the seeds that all have; None where there is none."""
     folder = paths.results() / profile
     if not (folder / MAIN).exists():
         return None
-    main = load(profile)
+    main = load(profile, partial=True)
     known: dict[Name, Seeds] = {
         (method, "mixed", ""): dict(zip(main.seeds[method], matrices, strict=True))
         for method, matrices in main.matrices.items()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rgbd_lib import methods, metrics, paths, statistics, stored, tables_budget, tables_robustness
+from rgbd_lib import methods, metrics, paths, statistics, stored, tables_robustness
 from rgbd_lib.errors import UserError
 from rgbd_lib.records import key, newest, plain
 from rgbd_lib.runs import Record, records
@@ -40,8 +40,9 @@ def write(profile: str, found: Iterable[Record] | None = None) -> Path:
         "history": pd.concat([r.history.assign(**key(r)) for r in chosen]),
         "methods": pd.DataFrame([method_row(results, chosen, name) for name in results.matrices]),
         "comparisons": comparisons(results),
-        **tables_robustness.tables(chosen),
-        **tables_budget.tables(chosen),
+        **tables_robustness.tables(
+            [r for r in chosen if not plain(r) or key(r)["method"] in results.matrices]
+        ),
     }
     for name, table in tables.items():
         first = [
@@ -52,7 +53,7 @@ def write(profile: str, found: Iterable[Record] | None = None) -> Path:
         table[first + [c for c in table if c not in first]].to_csv(
             folder / f"{name}.csv", index=False, float_format=FLOAT
         )
-    for name in (*tables_robustness.NAMES, tables_budget.NAME):
+    for name in tables_robustness.NAMES:
         if name not in tables:  # made once from runs that are no longer current
             (folder / f"{name}.csv").unlink(missing_ok=True)
     return folder
@@ -158,3 +159,10 @@ def read(profile: str, name: str) -> pd.DataFrame:
     if not path.exists():
         raise UserError(f"{path} does not exist; `rgbd study --profile {profile}` makes it")
     return pd.read_csv(path)
+
+
+def main(profile: str, name: str) -> pd.DataFrame:
+    """Return a table's rows of the main comparison: plain runs on mixed light of the methods in methods.csv."""
+    table = read(profile, name)
+    compared = table.method.isin(read(profile, "methods").method)
+    return table[compared & table.variant.isna() & (table.trained_on == "mixed")]

@@ -91,46 +91,9 @@ def test_an_epoch_chosen_by_test_is_never_worse(tmp_path: Path, monkeypatch: pyt
         for m, a, b, v in shown
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "quick" / "runs.csv", index=False)
+    pd.DataFrame({"method": ["rgb", "mid"]}).to_csv(tmp_path / "quick" / "methods.csv", index=False)
     table = claims.habits(made({"rgb": 0.5, "mid": 0.6}))
     assert table["epoch by test"].tolist() == pytest.approx([20, 20])
-
-
-def budgets(folder: Path) -> None:
-    """Store three methods at 60 epochs and at 240: mid overtakes late, and the second class is found."""
-    usual, long = {"rgb": 0.10, "mid": 0.20, "late": 0.25}, {"rgb": 0.12, "mid": 0.35, "late": 0.30}
-    rows = [
-        {"method": m, "epochs": 240, "plain_epochs": 60, "plain": usual[m], "miou": long[m], "seeds": 1}
-        for m in usual
-    ]
-    rows.append({"method": "rgb", "epochs": 120, "plain_epochs": 60, "plain": 0.1, "miou": 0.0, "seeds": 1})
-    pd.DataFrame(rows).to_csv(folder / "budget.csv", index=False)
-    short = {"cup": (0.5, 9), "plum": (0.004, 9), "kiwi": (0.0, 0), "pear": (0.0, 9)}  # IoU, test scenes
-    later = {"cup": (0.6, 9), "plum": (0.2, 9), "kiwi": (0.0, 0), "pear": (0.0, 9)}
-    classes = [
-        {"method": m, "class": c, "iou": iou * (m != "rgb"), "scenes": n, "variant": v}
-        | {"trained_on": "mixed", "seed": 0}
-        for m in usual
-        for v, found in (("", short), ("epochs=240", later))
-        for c, (iou, n) in found.items()
-    ]
-    pd.DataFrame(classes).to_csv(folder / "classes.csv", index=False)
-
-
-def test_longer_training_is_told_by_gains_order_and_classes(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("RGBD_RESULTS", str(tmp_path))
-    (tmp_path / "laptop").mkdir()
-    assert "is not known" in claims.longer_sentence("laptop")
-    budgets(tmp_path / "laptop")
-    table = claims.longer("laptop")
-    assert table.longer.to_dict() == pytest.approx({"rgb": 12, "mid": 35, "late": 30})  # the longest counts
-    assert claims.missed("laptop", ["mid"]) == 2  # kiwi is in no test scene
-    assert claims.missed("laptop", ["rgb", "mid"], "epochs=240") == (3 + 1) / 2
-    said = claims.longer_sentence("laptop")
-    assert "240 epochs instead of 60 (1 seed, 3 methods)" in said
-    assert "change by +2.0 to +15.0 points" in said
-    assert "**1** of 3 pairs" in said
-    assert "Mid fusion takes the first place from Late fusion" in said
-    assert f"misses {(3 + 1 + 1) / 3:.1f} classes wholly instead of {(3 + 2 + 2) / 3:.1f}." in said
 
 
 def group(right: float, ids: tuple[int, ...], classes: int = 32) -> np.ndarray:
@@ -177,18 +140,3 @@ def test_beyond_one_sensor_is_who_tells_apart_what_one_sensor_cannot() -> None:
         ("grape square", "mid"): True,
         ("grape square", "late"): False,
     }
-
-
-def test_the_longest_runs_speak_where_there_are_any(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("RGBD_RESULTS", str(tmp_path))
-    (tmp_path / "laptop").mkdir()
-    main = made({"rgb": 0.5, "mid": 0.6})
-    monkeypatch.setattr(claims.tables, "load", lambda profile: main)
-    assert claims.longest("laptop") == (main, 60)
-    budgets(tmp_path / "laptop")
-    asked = {}
-    monkeypatch.setattr(claims.stored, "load_runs", lambda profile, wanted: asked.update(wanted) or main)
-    found, epochs = claims.longest("laptop")
-    assert (found.profile, epochs) == ("laptop with 240 epochs", 240)
-    assert set(asked) == {"rgb", "mid", "late"}
-    assert {str(run.settings) for run in asked.values()} == {"{'epochs': 240}"}

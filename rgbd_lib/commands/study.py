@@ -9,7 +9,7 @@ from rgbd_lib.errors import unknown
 
 
 def study(
-    profile: Annotated[str, typer.Option(help="Budget: smoke, quick, laptop or full.")] = "quick",
+    profile: Annotated[str, typer.Option(help="Budget: smoke, quick, laptop, overnight or full.")] = "quick",
     methods: Annotated[str, typer.Option(help="all, or names separated by commas.")] = "all",
     seeds: Annotated[str, typer.Option(help="0-2 or 0,3,5; default: the profile's.")] = "",
     lightings: Annotated[

@@ -16,8 +16,7 @@ REFERENCES = ("rgb", "depth")
 def methods_ranked(profile: str) -> Figure:
     """Mean mIoU over the eight lightings, one row per method, with the unimodal baselines as lines."""
     table = tables.read(profile, "methods").set_index("method")
-    runs = tables.read(profile, "runs")
-    runs = runs[(runs.variant.isna()) & (runs.trained_on == "mixed")]
+    runs = tables.main(profile, "runs")
     order = list(table.sort_values("miou_mean").index)
     drawing, axes = new(0.32 * len(order) + 1.2)
     for y, name in enumerate(order):
@@ -53,8 +52,7 @@ def methods_ranked(profile: str) -> Figure:
 
 def per_class(profile: str) -> Figure:
     """IoU of every class and method as a map; classes that only one modality can tell stand out."""
-    table = tables.read(profile, "classes")
-    table = table[(table.variant.isna()) & (table.trained_on == "mixed")]
+    table = tables.main(profile, "classes")
     wide = 100 * table.pivot_table(
         index="class_id", columns="method", values="iou", aggfunc="mean", dropna=False
     )

@@ -17,8 +17,7 @@ SAME = "#FF2D55"  # frames a test under the light of the training
 
 def by_light(profile: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return rows of the mixed-light runs, and their mean mIoU (%) as methods x lightings."""
-    table = tables.read(profile, "lightings")
-    table = table[table.variant.isna() & (table.trained_on == "mixed")]
+    table = tables.main(profile, "lightings")
     if table.empty:
         raise UserError(f"profile '{profile}' has no run trained on mixed light")
     wide = 100 * table.pivot_table(index="method", columns="condition", values="miou", aggfunc="mean")

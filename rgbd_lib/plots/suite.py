@@ -24,8 +24,7 @@ BASELINES = ("rgb", "depth")
 
 def plain_rows(profile: str, name: str) -> pd.DataFrame:
     """Return a table's rows of plain runs on mixed light, without the controls."""
-    table = tables.read(profile, name)
-    table = table[table.variant.isna() & (table.trained_on == "mixed")]
+    table = tables.main(profile, name)
     table = table[[methods.get(n).family != "control" for n in table.method]]
     if table.empty:
         raise UserError(f"{name}.csv of profile '{profile}' has no plain run")
