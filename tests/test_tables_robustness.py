@@ -1,5 +1,6 @@
 """Tables of the suite, from runs whose counts are made: who is in which table, and what the numbers are."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,10 +9,11 @@ import pandas as pd
 import pytest
 
 from rgbd_lib import corruptions, dimmer, examples, headline, metrics, tables_robustness
+from rgbd_lib.errors import UserError
 from rgbd_lib.examples import Examples
 from rgbd_lib.plots import catalogue, lighting, suite
 from rgbd_lib.plots import examples as pictures
-from rgbd_lib.plots.style import use_style
+from rgbd_lib.plots.style import CAPTIONS, Figure, new, use_style
 
 SUITE = tuple(s.name for s in corruptions.SUITE)
 LIGHTS = ("light 1", "light 3")
@@ -204,6 +206,23 @@ def test_mistakes_are_drawn_where_they_are(stored):
     assert not found[1].any()
     assert "under light 3, the best" in good.caption
     assert "under light 1, the worst" in bad.caption
+
+
+def test_a_figure_that_cannot_be_made_any_more_is_removed(tmp_path, monkeypatch, capsys):
+    def drawn(profile: str) -> Figure:
+        return Figure(new(1.0)[0], f"A caption, {profile}.", "An empty frame.")
+
+    def lacking(profile: str) -> Figure:
+        raise UserError("its table is gone")
+
+    monkeypatch.setattr(catalogue, "FIGURES", {"kept": drawn, "lost": drawn})
+    catalogue.write_all("quick", tmp_path)
+    assert set(json.loads((tmp_path / CAPTIONS).read_text())) == {"kept", "lost"}
+    monkeypatch.setattr(catalogue, "FIGURES", {"kept": drawn, "lost": lacking})
+    assert all(path.stem == "kept" for path in catalogue.write_all("quick", tmp_path))
+    assert {path.stem for path in tmp_path.iterdir()} == {"kept", "captions"}
+    assert set(json.loads((tmp_path / CAPTIONS).read_text())) == {"kept"}
+    assert "no figure lost: its table is gone" in capsys.readouterr().out
 
 
 def test_every_figure_of_the_catalogue_has_its_own_name():

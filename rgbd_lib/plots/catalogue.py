@@ -6,7 +6,7 @@ from pathlib import Path
 from rgbd_lib import paths
 from rgbd_lib.errors import UserError
 from rgbd_lib.plots import comparison, examples, lighting, suite, training
-from rgbd_lib.plots.style import Figure, use_style
+from rgbd_lib.plots.style import Figure, forget, use_style
 
 FIGURES: dict[str, Callable[[str], Figure]] = {
     "methods": comparison.methods_ranked,
@@ -33,7 +33,7 @@ FIGURES: dict[str, Callable[[str], Figure]] = {
 
 
 def write_all(profile: str, folder: Path | None = None) -> list[Path]:
-    """Make every figure of a profile; one whose tables are missing is named and left out."""
+    """Make every figure of a profile; one whose tables are missing is named, left out, and removed if it was there."""
     folder = folder or paths.home() / "figures" / profile
     written: list[Path] = []
     for name, draw in FIGURES.items():
@@ -41,5 +41,6 @@ def write_all(profile: str, folder: Path | None = None) -> list[Path]:
             with use_style():
                 written += draw(profile).save(folder, name)
         except UserError as error:
+            forget(folder, name)
             print(f"no figure {name}: {error}")
     return written

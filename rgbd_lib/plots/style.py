@@ -16,6 +16,7 @@ from rgbd_lib import methods
 
 DPI = 100
 WIDTH = 8.6  # inches: a page's width at 860 pixels
+CAPTIONS = "captions.json"
 SMALL_SVG = 120_000  # bytes; larger drawings are kept as PNG only
 LINES = {
     "font.size": 10,
@@ -60,13 +61,25 @@ class Figure:
             paths.append(vector)
         else:
             vector.unlink(missing_ok=True)
-        captions = folder / "captions.json"
-        known = json.loads(captions.read_text()) if captions.exists() else {}
-        known[name] = {"caption": self.caption, "alt": self.alt}
-        captions.write_text(
-            json.dumps(known, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        note(folder, name, {"caption": self.caption, "alt": self.alt})
         return paths
+
+
+def forget(folder: Path, name: str) -> None:
+    """Remove a figure that an earlier run made, and its caption."""
+    for suffix in (".png", ".svg"):
+        (folder / f"{name}{suffix}").unlink(missing_ok=True)
+    if (folder / CAPTIONS).exists():
+        note(folder, name, None)
+
+
+def note(folder: Path, name: str, said: dict[str, str] | None) -> None:
+    """Write what is said of a figure into the folder's captions; None takes it out."""
+    path = folder / CAPTIONS
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known.pop(name, None)
+    known |= {name: said} if said else {}
+    path.write_text(json.dumps(known, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @contextmanager
