@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rgbd_lib import corruptions, dimmer, examples, headline, metrics, tables_robustness
+from rgbd_lib import corruptions, dimmer, examples, headline, methods, metrics, tables_robustness
 from rgbd_lib.errors import UserError
 from rgbd_lib.examples import Examples
 from rgbd_lib.plots import catalogue, lighting, suite
@@ -114,6 +114,7 @@ def stored(made, tmp_path, monkeypatch) -> Path:
     folder.mkdir(parents=True)
     for name, table in tables_robustness.tables(made).items():
         table.to_csv(folder / f"{name}.csv", index=False)
+    pd.DataFrame({"method": sorted(methods.names())}).to_csv(folder / "methods.csv", index=False)
     return folder
 
 
