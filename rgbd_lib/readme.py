@@ -19,20 +19,22 @@ def block(profile: str) -> str:
         claims.luck_sentence(results),
         lengths.sentence(profile),
         claims.beyond_sentence(results),
-        *left_out(results),
     ]
     answer = "\n".join(f"- {sentence}" for sentence in said)
-    return "\n\n".join([BEGIN, picture, answer, scores(profile), END])
+    return "\n\n".join([BEGIN, picture, answer, scores(profile), *waiting(results), END])
 
 
-def left_out(results: Results) -> list[str]:
-    """Return which methods stand in the shorter study alone, if any do."""
+def waiting(results: Results) -> list[str]:
+    """Return who stands in the shorter study alone, and its table, folded; nothing if nobody does."""
     brief = lengths.shorter(results.profile)
     there = tables.load(brief).matrices if brief else ()
     names = [methods.get(n).title for n in there if n not in results.matrices]
-    if not names:
+    if not brief or not names:
         return []
-    return [f"Not trained at this length with all seeds, and therefore not below: {'; '.join(names)}."]
+    return [
+        f"Not yet trained at this length with all seeds, and therefore not in this table: {'; '.join(names)}.",
+        f"<details><summary>All methods, trained shorter: profile {brief}</summary>\n\n{scores(brief)}\n\n</details>",
+    ]
 
 
 def scores(profile: str) -> str:

@@ -1,11 +1,13 @@
 """What the README says about results is what the stored tables say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rgbd_lib import readme
 from rgbd_lib.errors import UserError
+from tests.test_headline import made
 
 PROJECT = Path(__file__).parents[1]
 
@@ -34,3 +36,17 @@ def test_only_what_lies_between_the_marks_changes(monkeypatch: pytest.MonkeyPatc
     assert readme.renewed(old, "full") == f"before\n{readme.BEGIN}\nnew \\1 full\n{readme.END}\nafter\n"
     with pytest.raises(UserError, match="no place for results"):
         readme.renewed("nothing", "full")
+
+
+def test_who_waits_for_seeds_is_named_and_shown_with_the_shorter_training(monkeypatch: pytest.MonkeyPatch):
+    short, long = made({"rgb": 0.5, "mid": 0.6, "cen": 0.4}), made({"rgb": 0.6, "mid": 0.7})
+    monkeypatch.setattr(readme.lengths, "shorter", lambda profile: "laptop")
+    monkeypatch.setattr(readme.tables, "load", {"laptop": short, "overnight": long}.__getitem__)
+    monkeypatch.setattr(readme, "scores", lambda profile: f"table of {profile}")
+    said, folded = readme.waiting(replace(long, profile="overnight"))
+    assert said.endswith(": Channel exchanging.")
+    assert "\n\ntable of laptop\n\n" in folded
+    monkeypatch.setattr(readme.tables, "load", lambda profile: long)
+    assert readme.waiting(replace(long, profile="overnight")) == []
+    monkeypatch.setattr(readme.lengths, "shorter", lambda profile: None)
+    assert readme.waiting(replace(long, profile="overnight")) == []
