@@ -28,11 +28,11 @@ def shorter(profile: str) -> str | None:
 
 
 def table(profile: str) -> pd.DataFrame:
-    """Return mIoU (0..1) with its interval for both lengths, a row per method, over the seeds that both have."""
+    """Return mIoU (0..1) with its interval for both lengths: a row per compared method, over the seeds that both have."""
     brief = shorter(profile)
     if brief is None or not (paths.results() / profile / stored.MAIN).exists():
         return pd.DataFrame()
-    long, short = (stored.load(name, partial=True) for name in (profile, brief))
+    long, short = stored.load(profile), stored.load(brief, partial=True)
     if long.data != short.data:
         return pd.DataFrame()
     rows = {}
