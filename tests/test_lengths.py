@@ -53,6 +53,9 @@ def store(folder: Path, profile: str, data: str = "01234567") -> None:
     )
     found = {"cup": (0.5, 9), "plum": (0.004 if profile == "laptop" else 0.2, 9), "kiwi": (0.0, 0)}
     usual = {"variant": None, "trained_on": "mixed"}
+    pd.DataFrame({"method": sorted({m for m, _ in RIGHT[profile]})}).to_csv(
+        folder / profile / "methods.csv", index=False
+    )
     classes = [
         usual | {"method": m, "seed": s, "class": c, "iou": value * (m != "rgb"), "scenes": n}
         for m, s in RIGHT[profile]

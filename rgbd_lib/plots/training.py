@@ -32,8 +32,7 @@ def budget(profile: str) -> Figure:
     table = lengths.table(profile)
     if table.empty:
         raise UserError(f"no stored profile trains like {profile} with fewer epochs")
-    history = tables.read(profile, "history")
-    history = history[history.variant.isna() & (history.trained_on == "mixed")]
+    history = tables.main(profile, "history")
     drawing, (left, right) = new(4.6, ncols=2)
     names = ordered(list(table.index))
     both = (table.short_epochs.iloc[0], table.long_epochs.iloc[0])
