@@ -24,24 +24,41 @@ from rgbd_lib.runs import DEFAULT_DATA, Record, Run
 from rgbd_lib.statistics import Results
 from rgbd_lib.stored import load_runs
 
+# label -> a method and the fields of Run that are changed
+Asked = Mapping[str, tuple[str, Mapping[str, object]]]
+
 
 def run(method: str, profile: str, seed: int = 0, *, data: str = DEFAULT_DATA, **changes: object) -> Record:
     """Return a finished run, trained now if it was never made; ``changes`` are fields of Run."""
     return runs.get(Run(method, profile, seed, data=data, **changes), quiet=True)
 
 
-def trained(method: str, profile: str, seed: int = 0, *, data: str = DEFAULT_DATA) -> Record:
-    """Return the longest trained plain run of a method on this machine, of this profile or a larger one.
+def trained(
+    method: str, profile: str, seed: int = 0, *, data: str = DEFAULT_DATA, **changes: object
+) -> Record:
+    """Return the longest trained run of a method on this machine, of this profile or a larger one.
 
     For looking at a network, not for comparing it: runs of different budgets must not stand beside each other.
     """
-    there = {
-        r.info["parameters"]["profile"] for r in runs.records() if r.folder.name.startswith(f"{method}-")
-    }
+    return trained_alike(profile, seed, {method: (method, changes)}, data=data)[method]
+
+
+def trained_alike(profile: str, seed: int, wanted: Asked, *, data: str = DEFAULT_DATA) -> dict[str, Record]:
+    """Return runs of one budget: the largest that all have been trained with on this machine, else trained now."""
+    there = {(r.info["parameters"]["method"], r.info["parameters"]["profile"]) for r in runs.records()}
     for name in larger(profile):
-        if name in there and (found := runs.find(Run(method, name, seed, data=data))):
-            return found
-    return run(method, profile, seed, data=data)
+        if {(method, name) for method, _ in wanted.values()} <= there:
+            found = {label: runs.find(one) for label, one in named(wanted, name, seed, data).items()}
+            if all(found.values()):
+                return found
+    return {label: runs.get(one, quiet=True) for label, one in named(wanted, profile, seed, data).items()}
+
+
+def named(wanted: Asked, profile: str, seed: int, data: str) -> dict[str, Run]:
+    """Return what is asked for as runs of one budget."""
+    return {
+        label: Run(method, profile, seed, data=data, **changes) for label, (method, changes) in wanted.items()
+    }
 
 
 def larger(least: str) -> list[str]:
@@ -75,27 +92,16 @@ def stored(methods: Sequence[str], least: str = "smoke") -> Results | None:
     return None
 
 
-def sweep(
-    profile: str,
-    seed: int,
-    wanted: Mapping[str, tuple[str, Mapping[str, object]]],
-    *,
-    data: str = DEFAULT_DATA,
-) -> Results:
-    """Return what some runs scored, each a method and the fields of Run that are changed, by a label of its own.
+def sweep(profile: str, seed: int, wanted: Asked, *, data: str = DEFAULT_DATA) -> Results:
+    """Return what some runs scored, by labels of their own.
 
     As for ``results``: the stored tables of the largest budget that has them all, else runs that are made now.
     """
     for name in larger(profile) if data == DEFAULT_DATA else ():
-        asked = {label: Run(method, name, seed, **changes) for label, (method, changes) in wanted.items()}
-        if found := load_runs(name, asked):
+        if found := load_runs(name, named(wanted, name, seed, data)):
             return found
-    return results_of(
-        {
-            label: [run(method, profile, seed, data=data, **changes)]
-            for label, (method, changes) in wanted.items()
-        }
-    )
+    made = {label: [runs.get(one, quiet=True)] for label, one in named(wanted, profile, seed, data).items()}
+    return results_of(made)
 
 
 def results_of(found: Mapping[str, Sequence[Record]], conditions: str = "lightings") -> Results:

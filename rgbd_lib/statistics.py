@@ -26,7 +26,7 @@ from rgbd_lib.significance import sign_flip as sign_flip
 Metric = Callable[[ArrayLike], NDArray[np.float64]]  # (..., K, K) -> (...)
 Array = NDArray[np.float64]
 Over = str | Callable[[Array], Array]  # "mean", "worst", "best", or any reduction of the last axis
-CHUNK = 2**24  # numbers held at once while resampling
+CHUNK = 2**21  # numbers held at once while resampling: what stays in a cache is read twice as fast
 REMEMBERED = 512  # resampled worlds: a few thousand numbers each
 _WORLDS: dict[tuple, Array] = {}
 

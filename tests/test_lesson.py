@@ -1,6 +1,5 @@
 """Which run a chapter looks at: the longest trained one that is here, and never a shorter one than asked for."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +14,7 @@ def here(monkeypatch: pytest.MonkeyPatch):
 
     def finish(*pairs: tuple[str, str], current: bool = True):
         found = [
-            SimpleNamespace(folder=Path(f"{method}-0123"), info={"parameters": {"profile": profile}})
+            SimpleNamespace(info={"parameters": {"method": method, "profile": profile}})
             for method, profile in pairs
         ]
         monkeypatch.setattr(runs, "records", lambda: iter(found))
@@ -40,3 +39,28 @@ def test_a_smaller_budget_or_old_code_is_trained_anew(here):
     here(("mid", "laptop"), current=False)
     assert lesson.trained("mid", "quick").profile == "quick"
     assert asked == ["laptop", "quick"]
+
+
+def test_networks_that_are_compared_have_one_budget(here):
+    asked = here(("mid", "quick"), ("mid", "laptop"), ("mid", "full"), ("se", "quick"), ("se", "laptop"))
+    wanted = {"gates": ("se", {}), "plain": ("mid", {})}
+    found = lesson.trained_alike("quick", 0, wanted)
+    assert {label: (r.method, r.profile) for label, r in found.items()} == {
+        "gates": ("se", "laptop"),
+        "plain": ("mid", "laptop"),
+    }
+    assert asked == []
+    found = lesson.trained_alike("full", 0, wanted)
+    assert asked == ["full", "full"]
+    assert found["gates"].profile == "full"
+
+
+def test_a_variant_is_not_taken_for_the_plain_method(here, monkeypatch):
+    asked = here(("se", "quick"), ("se", "laptop"))
+    taught = {"modality_dropout": 0.3}
+    plain = runs.find
+    monkeypatch.setattr(runs, "find", lambda r: None if r.settings and r.profile == "laptop" else plain(r))
+    found = lesson.trained_alike("quick", 0, {"se": ("se", {}), "taught": ("se", {"settings": taught})})
+    assert {r.profile for r in found.values()} == {"quick"}
+    assert found["taught"].settings == taught
+    assert asked == []

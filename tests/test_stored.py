@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rgbd_lib import lesson, stored
+from rgbd_lib import lesson, runs, stored
 from rgbd_lib.errors import UserError
 from rgbd_lib.runs import Run
 
@@ -84,11 +84,11 @@ def test_without_variants_their_file_goes(folder):
 
 
 def test_a_sweep_is_read_before_it_is_trained(folder, monkeypatch):
-    def made(method, profile, seed, **changes):
-        assert (profile, seed) == ("quick", 0)
-        return record(method, 9, **{k: v for k, v in changes.items() if k != "data"})
+    def made(run, quiet):
+        assert (run.profile, run.seed) == ("quick", 0)
+        return record(run.method, 9, lighting=run.lighting, options=run.options)
 
-    monkeypatch.setattr(lesson, "run", made)
+    monkeypatch.setattr(runs, "get", made)
     wanted = {"plain": ("mid", {}), "stem": ("mid", {"options": {"fuse_at": ["stem"]}})}
     assert marks(lesson.sweep("quick", 0, wanted)) == {"plain": [3], "stem": [4]}
     never = wanted | {"top": ("mid", {"options": {"fuse_at": ["layer4"]}})}
