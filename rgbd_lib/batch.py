@@ -77,10 +77,10 @@ def notebook_products(
     in_place: bool,
     reading: Sequence[str] | None = None,
 ) -> list[Product]:
-    """Return all method cards and chapters."""
+    """Return all chapters, then all method cards: the short ones last, so that no worker waits long for another."""
     return [
-        *cards(wanted, ledger, cell_seconds),
         *chapters(wanted, ledger, cell_seconds, in_place=in_place, reading=reading),
+        *cards(wanted, ledger, cell_seconds),
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rgbd_lib import lesson, methods, probes_papers
+from rgbd_lib import methods, probes_papers, runs
 from rgbd_lib.datasets.batches import Batches, normalise
 from rgbd_lib.errors import UserError
 from rgbd_lib.losses import task_loss
@@ -61,7 +61,8 @@ class Says(nn.Module):
 
 
 def test_the_default_row_of_the_ablation_is_the_plain_run(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(lesson, "run", lambda *a, **k: k["options"])
+    monkeypatch.setattr(runs, "records", lambda: iter(()))
+    monkeypatch.setattr(runs, "get", lambda run, quiet: run.options)
     found = probes_papers.ablation("smoke")
     assert list(found) == list(ABLATION)
     assert [row for row, options in found.items() if not options] == [probes_papers.DEFAULT_ROW]
