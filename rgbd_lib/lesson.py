@@ -18,7 +18,7 @@ from rgbd_lib.datasets.batches import normalise
 from rgbd_lib.errors import UserError
 from rgbd_lib.material import Material
 from rgbd_lib.methods import Output
-from rgbd_lib.profiles import PROFILES
+from rgbd_lib.profiles import larger
 from rgbd_lib.profiles import profile as profile_of
 from rgbd_lib.runs import DEFAULT_DATA, Record, Run
 from rgbd_lib.statistics import Results
@@ -59,12 +59,6 @@ def named(wanted: Asked, profile: str, seed: int, data: str) -> dict[str, Run]:
     return {
         label: Run(method, profile, seed, data=data, **changes) for label, (method, changes) in wanted.items()
     }
-
-
-def larger(least: str) -> list[str]:
-    """Return the profiles from the largest budget down to this one."""
-    names = list(PROFILES)
-    return names[names.index(profile_of(least).name) :][::-1]
 
 
 def results(profile: str, methods: Sequence[str], data: str = DEFAULT_DATA) -> Results:

@@ -30,7 +30,7 @@ HARD = "ohem"
 
 PROFILES = {
     "smoke": Profile("smoke", (48, 80), TURNTABLE, 0.25, 2, 8, 2e-3, 24, (0,)),
-    "quick": Profile("quick", (48, 128), TABLE, 0.25, 10, 4, 4e-3, 160, (0,), HARD),
+    "quick": Profile("quick", (48, 128), TABLE, 0.25, 16, 8, 8e-3, 160, (0,), HARD),
     "laptop": Profile("laptop", (64, 160), TABLE, 0.25, 60, 8, 6e-3, None, (0, 1, 2), HARD),
     "overnight": Profile("overnight", (64, 160), TABLE, 0.25, 240, 8, 6e-3, None, (0, 1, 2), HARD),
     "full": Profile("full", (240, 320), WHOLE, 1.0, 120, 16, 1e-3, None, (0, 1, 2, 3, 4)),
@@ -42,3 +42,9 @@ def profile(name: str) -> Profile:
     if name not in PROFILES:
         raise unknown("profile", name, PROFILES)
     return PROFILES[name]
+
+
+def larger(least: str) -> list[str]:
+    """Return the names of the profiles from the largest budget down to this one."""
+    names = list(PROFILES)
+    return names[names.index(profile(least).name) :][::-1]

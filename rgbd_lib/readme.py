@@ -2,7 +2,7 @@
 
 import re
 
-from rgbd_lib import claims, footprint, headline, lengths, methods, paths, tables
+from rgbd_lib import claims, footprint, headline, lengths, methods, paths, specialists, tables
 from rgbd_lib.errors import UserError
 from rgbd_lib.statistics import Results
 
@@ -19,6 +19,7 @@ def block(profile: str) -> str:
         claims.luck_sentence(results),
         lengths.sentence(profile),
         claims.beyond_sentence(results),
+        specialists.stored_sentence(),
     ]
     answer = "\n".join(f"- {sentence}" for sentence in said)
     return "\n\n".join([BEGIN, picture, answer, scores(profile), *waiting(results), END])
