@@ -63,6 +63,17 @@ def made(tmp_path: Path) -> list[Made]:
     ]
 
 
+def test_a_method_with_a_seed_that_waits_for_its_test_stays_out(made, tmp_path):
+    late = Made(tmp_path, "mid", {}, seed=1)
+    for name in ("suite", "dimmed"):
+        (late.folder / f"{name}-best.npz").unlink()
+    found = tables_robustness.tables([*made, late])
+    assert list(found["robustness"].method) == ["rgb"]
+    assert set(found["dimmed"].method) == {"rgb"}
+    alone = tables_robustness.tables([*made[1:], late])  # better than no table
+    assert list(alone["robustness"].method) == ["mid"]
+
+
 def test_the_closing_table_has_every_score_with_its_interval(made):
     table = tables_robustness.tables(made)["robustness"].set_index("method")
     assert list(table.index) == ["rgb", "mid"]
