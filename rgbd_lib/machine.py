@@ -52,6 +52,8 @@ def choose(device: str = "auto", precision: str = "auto", compiled: bool | None 
         ) from error
     if device == "cuda":
         device = f"cuda:{int(os.environ.get('LOCAL_RANK', 0))}"
+    if precision == "auto":  # a study that was begun elsewhere can go on in the precision it was begun in
+        precision = os.environ.get("RGBD_PRECISION", "auto")
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
     if precision == "auto":
