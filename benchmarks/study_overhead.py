@@ -21,7 +21,7 @@ from rgbd_lib import batch
 from rgbd_lib.board import Board
 from rgbd_lib.datasets.synthetic import write
 from rgbd_lib.scheduling import Outcome
-from rgbd_lib.study import Wanted
+from rgbd_lib.wanted import Wanted
 from rgbd_lib.workers import places
 
 START, PER_NOTEBOOK = 10, 3  # seconds

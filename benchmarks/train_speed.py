@@ -36,6 +36,8 @@ from rgbd_lib.methods import Target
 from rgbd_lib.recipe import Recipe
 from rgbd_lib.training import Trainer
 
+STEPS = 9  # of the loop and of the bare step, in turn; their medians are compared
+
 
 class PlainLoop:
     """The reference: correct, readable, and slow in all the usual places."""
@@ -84,24 +86,24 @@ class PlainLoop:
         return loss.item()
 
 
+def seconds(work, device: str, number: int = 0) -> float:
+    """Return how long one call takes."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    work(number)
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
 def rate(work, images: int, repeats: int, device: str) -> float:
     """Return images per second, the median over repeats after one that does not count."""
     work(0)
-    spent = []
-    for i in range(1, repeats + 1):
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        work(i)
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
-        spent.append(time.perf_counter() - start)
-    return images / float(np.median(spent))
+    return images / float(np.median([seconds(work, device, i) for i in range(1, repeats + 1)]))
 
 
-def loop_rates(
-    name: str, material: Material, recipe: Recipe, chosen: machine.Machine, repeats: int
-) -> tuple[float, float]:
+def loop_rates(name: str, material: Material, recipe: Recipe, chosen: machine.Machine) -> tuple[float, float]:
     """Return images/s of the loop with its data, and of the bare step, in alternating order."""
     model = methods.build(name, material.classes, width=recipe.width)
     with tempfile.TemporaryDirectory() as folder:
@@ -133,11 +135,14 @@ def loop_rates(
         trainer.optimizer.step()
         trainer.optimizer.zero_grad(set_to_none=True)
 
-    loop, still = [], []
-    for _ in range(repeats):  # in turn, so that a drifting machine touches both
-        loop.append(rate(lambda _: trainer.step(next(stream)), recipe.batch, 1, chosen.device))
-        still.append(rate(bare, recipe.batch, 1, chosen.device))
-    return float(np.median(loop)), float(np.median(still))
+    def loop(_: int) -> None:
+        trainer.step(next(stream))
+
+    for work in (loop, bare, loop, bare):  # memory and compiled kernels are there from now on
+        work(0)
+    spent = [(seconds(loop, chosen.device), seconds(bare, chosen.device)) for _ in range(STEPS)]
+    of_loop, of_bare = np.median(spent, axis=0)  # in turn, so that a drifting machine touches both
+    return recipe.batch / float(of_loop), recipe.batch / float(of_bare)
 
 
 def flops_per_image(name: str, size: tuple[int, int]) -> float:
@@ -167,7 +172,7 @@ def plain_rate(
 
 
 def own_rates(
-    name: str, folder: Path, size: tuple[int, int], batch: int, repeats: int, device: str, threads: int = 0
+    name: str, folder: Path, size: tuple[int, int], batch: int, device: str, threads: int = 0
 ) -> tuple[float, float]:
     """Return images/s of the loop and of the bare step; called in a process of its own."""
     if threads:
@@ -178,7 +183,7 @@ def own_rates(
     splits = {"train": positions, "val": positions[:4], "test": positions[:4]}
     material = Material(data, cache, splits, tuple(range(len(data.lightings))), statistics(cache, positions))
     recipe = replace(Recipe.of("full"), size=size, batch=batch, width=1.0)
-    return loop_rates(name, material, recipe, machine.choose(device), repeats)
+    return loop_rates(name, material, recipe, machine.choose(device))
 
 
 def main() -> None:
@@ -189,13 +194,13 @@ def main() -> None:
     arguments.add_argument("--size", default="224x224")
     arguments.add_argument("--batch", type=int, default=32)
     arguments.add_argument("--pair-batch", type=int, default=8, help="batch of each of the two side by side")
-    arguments.add_argument("--repeats", type=int, default=3)
+    arguments.add_argument("--repeats", type=int, default=3, help="steps of the plain loop that count")
     arguments.add_argument("--scenes", type=int, default=48)
     arguments.add_argument("--device", default="auto")
     chosen = arguments.parse_args()
     size = tuple(int(x) for x in chosen.size.split("x"))
     on = machine.choose(chosen.device)
-    print(f"{on}; {size[0]}x{size[1]}, batch {chosen.batch}; images per second, medians of {chosen.repeats}")
+    print(f"{on}; {size[0]}x{size[1]}, batch {chosen.batch}; images per second")
     peak = matrix_rate(on)
     print(f"a matrix product does {peak / 1e9:.0f} GFLOP/s")
     titles = ("plain", "bare", "loop", "pair", "loop/plain", "loop/bare", "pair/plain", "peak")
@@ -207,12 +212,11 @@ def main() -> None:
         for name in chosen.methods.split(","):
             with ProcessPoolExecutor(2, get_context("spawn"), max_tasks_per_child=1) as pool:
                 common = (name, folder, size)
-                last = (chosen.repeats, on.device)
-                plain = pool.submit(plain_rate, *common, chosen.batch, *last).result()
-                loop, bare = pool.submit(own_rates, *common, chosen.batch, *last).result()
+                plain = pool.submit(plain_rate, *common, chosen.batch, chosen.repeats, on.device).result()
+                loop, bare = pool.submit(own_rates, *common, chosen.batch, on.device).result()
                 pair = 0.0
                 if on.kind == "cpu":
-                    two = [pool.submit(own_rates, *common, chosen.pair_batch, *last, 1) for _ in range(2)]
+                    two = [pool.submit(own_rates, *common, chosen.pair_batch, on.device, 1) for _ in range(2)]
                     pair = sum(future.result()[0] for future in two)
             ratios = (loop / plain, loop / bare, pair / plain)
             share = bare * flops_per_image(name, size) / peak

@@ -11,7 +11,6 @@ from rgbd_lib.scheduling import Job, Outcome, Pool
 from rgbd_lib.study import (
     CELL_SECONDS,
     Product,
-    Wanted,
     cards,
     chapters,
     evaluation_jobs,
@@ -21,6 +20,7 @@ from rgbd_lib.study import (
     summaries,
     tested,
 )
+from rgbd_lib.wanted import Wanted
 
 PARTS = ("runs", "figures", "notebooks")
 
@@ -43,7 +43,7 @@ def study(
     try:
         with Pool(jobs, scheduler, board) as pool, Pool(0, board=board) as here:
             if "runs" in parts:
-                make_runs(wanted, pool, outcome, ledger)
+                make_runs(wanted, parts, pool, outcome, ledger)
             if "figures" in parts:
                 for product in summaries(wanted.profile, ledger):
                     make([product], here, outcome, ledger)
@@ -58,16 +58,17 @@ def study(
     return outcome
 
 
-def make_runs(wanted: Wanted, pool: Pool, outcome: Outcome, ledger: Ledger) -> None:
+def make_runs(wanted: Wanted, parts: Sequence[str], pool: Pool, outcome: Outcome, ledger: Ledger) -> None:
     """Train and test all runs; how long a test took is kept for the next plan."""
-    tests = evaluation_jobs(wanted.runs(), wanted.conditions, ledger)
+    runs, spared = wanted.runs(), wanted.spared(parts)
+    tests = evaluation_jobs(runs, wanted.conditions, ledger, spared)
     by_name = {job.name: job.arguments for job in tests}
 
     def note(name: str, seconds: float) -> None:
         if name in by_name:
             ledger.note(tested(**by_name[name]), kind(**by_name[name]), seconds)
 
-    pool.do([*run_jobs(wanted.runs()), *tests], outcome, note)
+    pool.do([*run_jobs(runs, spared), *tests], outcome, note)
 
 
 def notebook_products(
@@ -128,8 +129,9 @@ def plan_text(wanted: Wanted, only: str | None = None, jobs: int | None = None, 
     parts, ledger = (only,) if only else PARTS, Ledger()
     planned: list[Job] = []
     if "runs" in parts:
-        planned += run_jobs(wanted.runs())
-        planned += evaluation_jobs(wanted.runs(), wanted.conditions, ledger)
+        runs, spared = wanted.runs(), wanted.spared(parts)
+        planned += run_jobs(runs, spared)
+        planned += evaluation_jobs(runs, wanted.conditions, ledger, spared)
     if "figures" in parts:
         planned += [product.job for product in summaries(wanted.profile, ledger)]
     if "notebooks" in parts:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rgbd_lib import lesson, metrics, paths
+from rgbd_lib import lesson, methods, metrics, paths
 from rgbd_lib.conditions import Condition, Stage, lightings
 from rgbd_lib.errors import UserError
 from rgbd_lib.records import key, newest, plain
@@ -63,12 +63,15 @@ def load(profile: str) -> Examples:
 def write(profile: str) -> None:
     """Store one scene for a profile's plain runs; without data or weights what is there stays, and that is said."""
     chosen = newest(r for r in records() if r.info["parameters"]["profile"] == profile and plain(r))
+    path = paths.results() / profile / FILE
+    if not chosen:
+        return
     try:
-        found = collect(first_of_each(chosen))
+        found = collect(first_of_each(chosen), Examples.load(path) if path.exists() else None)
     except (UserError, OSError) as error:
         print(f"no new {FILE}: {error}")
     else:
-        found.save(paths.results() / profile / FILE)
+        found.save(path)
 
 
 def first_of_each(found: Sequence[Record]) -> dict[str, Record]:
@@ -79,27 +82,40 @@ def first_of_each(found: Sequence[Record]) -> dict[str, Record]:
     return {name: latest[name] for name in names}
 
 
-def collect(found: dict[str, Record]) -> Examples:
-    """Show the scene of median score to every method, under the lightings that are best and worst for all."""
+def collect(found: dict[str, Record], before: Examples | None = None) -> Examples:
+    """Show the scene of median score to every method, under the lightings that are best and worst for all.
+
+    Where ``before`` has methods of which no run is here, its scene stays, and what they answered.
+    """
     first = next(iter(found.values()))
     data = first.run.material()
     if data.cache.identity != first.info["data"]["identity"]:
         raise UserError(f"the data in {first.run.data} is not what the runs were made with")
     found = {name: r for name, r in found.items() if r.scores().scenes == first.scores().scenes}
-    matrices = sum(r.scores().matrices for r in found.values())  # S,C,K,K
-    by_scene = metrics.miou(matrices.sum(1), data.dataset.background)
-    scene = int(np.argsort(by_scene, kind="stable")[len(by_scene) // 2])
-    order = np.argsort(metrics.miou(matrices.sum(0), data.dataset.background), kind="stable")
-    every = lightings(data)
-    shown = [every[order[-1]], every[order[0]]]
-    looks = {name: lesson.look(r, scene, shown) for name, r in found.items()}
+    every, test = lightings(data), [data.cache.scenes[i] for i in data.splits["test"]]
+    if before and before.about["data"] == key(first)["data"] and set(before.predictions) - set(found):
+        scene, good, bad = test.index(before.about["scene"]), before.about["good"], before.about["bad"]
+        others = before.predictions
+    else:
+        scene, good, bad = choose(found, data.dataset.background)
+        others = {}
+    looks = {name: lesson.look(r, scene, [every[good], every[bad]]) for name, r in found.items()}
     look = next(iter(looks.values()))
     about = {k: v for k, v in key(first).items() if k in ABOUT}
-    about |= {"scene": data.cache.scenes[data.splits["test"][scene]], "classes": list(data.dataset.classes)}
-    about |= {"conditions": [c.name for c in every], "good": int(order[-1]), "bad": int(order[0])}
+    about |= {"scene": test[scene], "classes": list(data.dataset.classes)}
+    about |= {"conditions": [c.name for c in every], "good": good, "bad": bad}
     about |= {"metric": bool(data.metric)}
-    predictions = {name: one.prediction for name, one in looks.items()}
+    answers = others | {name: one.prediction for name, one in looks.items()}
+    predictions = {name: answers[name] for name in methods.names() if name in answers}
     return Examples(about, thumbnails(first, scene, every), look.rgb, look.depth[0], look.label, predictions)
+
+
+def choose(found: dict[str, Record], background: int | None) -> tuple[int, int, int]:
+    """Return the test scene of median score over all methods, and the best and the worst lighting."""
+    matrices = sum(r.scores().matrices for r in found.values())  # S,C,K,K
+    by_scene = metrics.miou(matrices.sum(1), background)
+    order = np.argsort(metrics.miou(matrices.sum(0), background), kind="stable")
+    return int(np.argsort(by_scene, kind="stable")[len(by_scene) // 2]), int(order[-1]), int(order[0])
 
 
 def thumbnails(record: Record, scene: int, conditions: Sequence[Condition]) -> np.ndarray:

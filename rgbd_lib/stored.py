@@ -5,13 +5,13 @@ other options, settings or lightings.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from rgbd_lib import paths
+from rgbd_lib import methods, paths
 from rgbd_lib.errors import UserError
 from rgbd_lib.profiles import profile as profile_of
 from rgbd_lib.records import key, plain, variant
@@ -21,40 +21,90 @@ from rgbd_lib.statistics import Results
 MAIN, VARIANTS = "matrices.npz", "variants.npz"
 Name = tuple[str, str, str]  # method, what it was trained on, what differs from the plain method
 Seeds = dict[int, np.ndarray]
+Who = tuple[str, str, str, int]  # a name with its seed
 
 
 def save(chosen: Sequence[Record], folder: Path) -> None:
-    """Write the matrices of all runs that were tested on the same scenes as the first of the main comparison."""
+    """Write the matrices of all runs that were tested on the same scenes as the first of the main comparison.
+
+    Matrices that are there already, of other runs on the same scenes of the same data, stay.
+    """
     main = [r for r in chosen if plain(r)]
-    if not main:
+    before = read_about(folder)
+    if not main and not before:
         raise UserError(
             f"no run with default options and mixed lighting among {len(chosen)} records; nothing to compare"
         )
-    first = main[0]
-    about = {
-        "profile": first.info["parameters"]["profile"],
-        "data": key(first)["data"],
-        "synthetic": first.info["data"]["synthetic"],
-        "background": first.info["data"]["background"],
-        "classes": first.info["data"]["classes"],
-        "lightings": first.scores().conditions,
-        "scenes": first.scores().scenes,
-    }
+    about = describe(main[0]) if main else before
     same = [
-        r
-        for r in chosen
-        if r.scores().scenes == first.scores().scenes
-        and r.info["data"]["identity"] == first.info["data"]["identity"]
+        r for r in chosen if list(r.scores().scenes) == about["scenes"] and key(r)["data"] == about["data"]
     ]
-    arrays = {f"{key(r)['method']}/{key(r)['seed']}": r.scores().matrices for r in same if plain(r)}
+    plains, others = (
+        {
+            (*name(r.info["parameters"]), key(r)["seed"]): r.scores().matrices
+            for r in same
+            if plain(r) == wanted
+        }
+        for wanted in (True, False)
+    )
+    if before and all(before[part] == about[part] for part in ("data", "scenes", "classes", "lightings")):
+        plains, others = read_main(folder) | plains, read_variants(folder) | others
+    arrays = {f"{method}/{seed}": matrices for (method, _, _, seed), matrices in in_order(plains)}
     np.savez_compressed(folder / MAIN, about=json.dumps(about), **arrays)
-    others = [r for r in same if not plain(r)]
     if others:
-        runs = [[*name(r.info["parameters"]), key(r)["seed"]] for r in others]
-        arrays = {str(i): r.scores().matrices for i, r in enumerate(others)}
+        runs = [list(who) for who, _ in in_order(others)]
+        arrays = {str(i): matrices for i, (_, matrices) in enumerate(in_order(others))}
         np.savez_compressed(folder / VARIANTS, runs=json.dumps(runs), **arrays)
     else:
         (folder / VARIANTS).unlink(missing_ok=True)
+
+
+def describe(record: Record) -> dict[str, object]:
+    """Return what a record says of all matrices that can stand beside its own."""
+    return {
+        "profile": record.info["parameters"]["profile"],
+        "data": key(record)["data"],
+        "synthetic": record.info["data"]["synthetic"],
+        "background": record.info["data"]["background"],
+        "classes": list(record.info["data"]["classes"]),
+        "lightings": list(record.scores().conditions),
+        "scenes": list(record.scores().scenes),
+    }
+
+
+def in_order(found: Mapping[Who, np.ndarray]) -> list[tuple[Who, np.ndarray]]:
+    """Return matrices in the order of all tables; those of methods that do not exist any more are left out."""
+    order = {method: i for i, method in enumerate(methods.names())}
+    known = [(who, matrices) for who, matrices in found.items() if who[0] in order]
+    return sorted(known, key=lambda item: (order[item[0][0]], item[0][3], *item[0][1:3]))
+
+
+def read_about(folder: Path) -> dict | None:
+    """Return what the stored matrices of a folder have in common; None where there are none."""
+    if not (folder / MAIN).exists():
+        return None
+    with np.load(folder / MAIN, allow_pickle=False) as file:
+        return json.loads(str(file["about"]))
+
+
+def read_main(folder: Path) -> dict[Who, np.ndarray]:
+    """Return the stored matrices of the main comparison."""
+    found = {}
+    with np.load(folder / MAIN, allow_pickle=False) as file:
+        for entry in file.files:
+            if entry != "about":
+                method, seed = entry.split("/")
+                found[(method, "mixed", "", int(seed))] = file[entry]
+    return found
+
+
+def read_variants(folder: Path, wanted: Collection[Name] | None = None) -> dict[Who, np.ndarray]:
+    """Return the stored matrices of all other runs, or of some."""
+    if not (folder / VARIANTS).exists():
+        return {}
+    with np.load(folder / VARIANTS, allow_pickle=False) as file:
+        runs = [tuple(who) for who in json.loads(str(file["runs"]))]
+        return {who: file[str(i)] for i, who in enumerate(runs) if wanted is None or who[:3] in wanted}
 
 
 def load(profile: str, *, partial: bool = False) -> Results:
@@ -69,13 +119,10 @@ def load(profile: str, *, partial: bool = False) -> Results:
         raise UserError(
             f"no results of profile '{profile}' ({path} does not exist); there are: {', '.join(have) or 'none'}"
         )
-    with np.load(path, allow_pickle=False) as stored:
-        about = json.loads(str(stored["about"]))
-        found: dict[str, Seeds] = {}
-        for entry in stored.files:
-            if entry != "about":
-                method, seed = entry.split("/")
-                found.setdefault(method, {})[int(seed)] = stored[entry]
+    about = read_about(path.parent)
+    found: dict[str, Seeds] = {}
+    for (method, _, _, seed), matrices in read_main(path.parent).items():
+        found.setdefault(method, {})[seed] = matrices
     if not partial:
         found = complete(found, profile_of(profile).seeds)
     return Results(
@@ -109,11 +156,8 @@ def load_runs(profile: str, wanted: Mapping[str, Run]) -> Results | None:
         for method, matrices in main.matrices.items()
     }
     asked = {label: name(run.parameters()) for label, run in wanted.items()}
-    if (folder / VARIANTS).exists():
-        with np.load(folder / VARIANTS, allow_pickle=False) as stored:
-            for i, (*who, seed) in enumerate(json.loads(str(stored["runs"]))):
-                if tuple(who) in asked.values():
-                    known.setdefault(tuple(who), {})[seed] = stored[str(i)]
+    for (*who, seed), matrices in read_variants(folder, set(asked.values())).items():
+        known.setdefault(tuple(who), {})[seed] = matrices
     found = {label: known.get(who, {}) for label, who in asked.items()}
     seeds = tuple(sorted(set.intersection(*map(set, found.values()))))
     if not seeds:

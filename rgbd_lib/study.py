@@ -5,108 +5,28 @@ per method and reads that method's run; chapters read the tables.
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import fmean
 
 from rgbd_lib import identity, methods, notebook_source, paths
-from rgbd_lib.conditions import SETS
-from rgbd_lib.errors import UserError, unknown
 from rgbd_lib.ledger import Ledger, content
-from rgbd_lib.profiles import profile
-from rgbd_lib.runs import DEFAULT_DATA, Run, evaluate, find, get, records
+from rgbd_lib.runs import Run, evaluate, find, get, records
 from rgbd_lib.scheduling import Job
+from rgbd_lib.wanted import LIGHTINGS, Wanted, with_required
 
 CARD = "method_card.ipynb"
-LIGHTINGS = "lightings"
 WEIGHTS = ("best", "last")  # of a run; tables compare the two
 CELL_SECONDS = 1800  # longer than any cell of the book needs; a hanging widget must not block a batch
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What was asked for, checked."""
-
-    profile: str
-    methods: tuple[str, ...]
-    seeds: tuple[int, ...]
-    lightings: tuple[str, ...] = ("mixed",)
-    data: str = DEFAULT_DATA
-    conditions: tuple[str, ...] = ()  # sets tested beside the lightings, which every run is tested under
-
-    @classmethod
-    def parse(
-        cls, profile_name: str, methods_: str, seeds: str, lightings: str, data: str, conditions: str = ""
-    ) -> "Wanted":
-        """Read the words of the command line; unknown ones are errors before anything starts."""
-        known = methods.names()
-        chosen = tuple(known) if methods_ == "all" else tuple(m.strip() for m in methods_.split(","))
-        for name in chosen:
-            if name not in known:
-                raise unknown("method", name, known)
-        numbers = parse_numbers(seeds) if seeds else profile(profile_name).seeds
-        profile(profile_name)
-        tested = parse_conditions(conditions)
-        return cls(profile_name, chosen, numbers, parse_lightings(lightings), portable(data), tested)
-
-    def runs(self) -> list[Run]:
-        """Return the grid's runs, teachers before their students, nothing twice."""
-        found: dict[str, Run] = {}
-        for lighting in self.lightings:
-            for seed in self.seeds:
-                for name in self.methods:
-                    for run in with_required(Run(name, self.profile, seed, lighting, self.data)):
-                        found.setdefault(run.id, run)
-        return list(found.values())
-
-
-def with_required(run: Run) -> list[Run]:
-    """Return a run after all runs it learns from."""
-    needed = [r for required in run.required().values() for r in with_required(required)]
-    return [*needed, run]
-
-
-def parse_numbers(text: str) -> tuple[int, ...]:
-    """Read "0-2", "0..2" or "0,3,5" as numbers."""
-    found: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:(?:-|\.\.)\s*(\d+)\s*)?", part)
-        if not match or int(match[2] or match[1]) < int(match[1]):
-            raise UserError(f"'{text}' is no list of numbers; say 0-2 or 0,3,5")
-        found += range(int(match[1]), int(match[2] or match[1]) + 1)
-    return tuple(dict.fromkeys(found))
-
-
-def parse_lightings(text: str) -> tuple[str, ...]:
-    """Read "mixed,1..8" as the lightings to train on, one run each; the data says later which exist."""
-    found: list[str] = []
-    for part in (p.strip() for p in text.split(",")):
-        found += map(str, parse_numbers(part)) if part[:1].isdigit() else [part]
-    return tuple(dict.fromkeys(found))
-
-
-def parse_conditions(text: str) -> tuple[str, ...]:
-    """Read "suite,missing" as sets of test conditions; the lightings need no asking."""
-    found = dict.fromkeys(p.strip() for p in text.split(",") if p.strip())
-    for name in found:
-        if name not in SETS:
-            raise unknown("set of conditions", name, SETS)
-    return tuple(name for name in found if name != LIGHTINGS)
-
-
-def portable(data: str) -> str:
-    """Return a data path that means the same in every process: relative to the project where it lies inside."""
-    place, home = paths.data(data).resolve(), paths.home().resolve()
-    return place.relative_to(home).as_posix() if place.is_relative_to(home) else str(place)
 
 
 # -- runs -----------------------------------------------------------------------------------------
 
 
-def run_jobs(runs: Iterable[Run]) -> list[Job]:
+def run_jobs(runs: Iterable[Run], spared: Iterable[Run] = ()) -> list[Job]:
     """Return one job per run, with the time that the method took before, or others at that budget."""
+    known = {run.id for run in spared}
     took: dict[str, dict[str, float]] = {}  # by profile, by method
     for record in records():
         made = record.info["parameters"]
@@ -118,7 +38,7 @@ def run_jobs(runs: Iterable[Run]) -> list[Job]:
             work=make_run,
             arguments={"run": run},
             after=tuple(title(r) for r in run.required().values()),
-            done=finished(run),
+            done=run.id in known or finished(run),
             seconds=took.get(run.profile, {}).get(run.method, usual.get(run.profile)),
         )
         for run in runs
@@ -143,15 +63,18 @@ def make_run(run: Run) -> None:
         evaluate(run, LIGHTINGS, weights=weights, quiet=True)
 
 
-def evaluation_jobs(runs: Sequence[Run], conditions: Sequence[str], ledger: Ledger) -> list[Job]:
+def evaluation_jobs(
+    runs: Sequence[Run], conditions: Sequence[str], ledger: Ledger, spared: Iterable[Run] = ()
+) -> list[Job]:
     """Return one job per run and set of conditions; what was timed once at a budget is expected again."""
+    known = {run.id for run in spared}
     return [
         Job(
             name=f"{title(run)} {name}",
             work=evaluate_run,
             arguments={"run": run, "conditions": name},
             after=(title(run),),
-            done=tested(run, name).exists(),
+            done=run.id in known or tested(run, name).exists(),
             seconds=ledger.usual(kind(run, name)),
             kind=name,
         )
@@ -251,8 +174,7 @@ def cards(wanted: Wanted, ledger: Ledger, cell_seconds: float = CELL_SECONDS) ->
     """Return one method card per method, of the first seed and lighting asked for."""
     source = paths.home() / "notebooks" / CARD
     text, found = written(source), []
-    for name in wanted.methods:
-        run = Run(name, wanted.profile, wanted.seeds[0], wanted.lightings[0], wanted.data)
+    for name, run in zip(wanted.methods, wanted.shown(), strict=True):
         parameters = {key: getattr(run, key) for key in ("method", "seed", "profile", "lighting", "data")}
         target = paths.results() / "notebooks" / wanted.profile / f"{name}.ipynb"
         job = notebook_job(f"card {name}", source, target, parameters, cell_seconds)

@@ -1,48 +1,51 @@
 """From run records to tidy tables: ``results/<profile>/*.csv``, one row per fact, documented in results/README.md.
 
-Tables of different profiles lie in different folders and are never mixed; every row says which data made it.
+Tables of different profiles lie in different folders and are never mixed; every row says which data made it. What
+the tables hold of runs that are not on this machine stays (``kept``).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from rgbd_lib import methods, metrics, paths, statistics, stored, tables_robustness
+from rgbd_lib import kept, methods, metrics, paths, statistics, stored, tables_robustness
 from rgbd_lib.errors import UserError
-from rgbd_lib.records import key, newest, plain
+from rgbd_lib.records import key, newest
 from rgbd_lib.runs import Record, records
 from rgbd_lib.statistics import Results
 from rgbd_lib.stored import load as load
 
 REFERENCES = ("rgb", "early")  # every method is compared with these two
-FLOAT = "%.6g"
 
 
 def write(profile: str, found: Iterable[Record] | None = None) -> Path:
-    """Make all tables of a profile from its records; return their folder."""
+    """Make all tables of a profile from its records and from what they hold already; return their folder."""
     chosen = newest(
         r for r in (records() if found is None else found) if r.info["parameters"]["profile"] == profile
     )
+    folder = paths.results() / profile
     if not chosen:
+        if (folder / stored.MAIN).exists():
+            return folder
         raise UserError(
             f"no finished run of profile '{profile}' in {paths.results() / 'runs'}; make them with `rgbd study`"
         )
-    folder = paths.results() / profile
     folder.mkdir(parents=True, exist_ok=True)
+    before = kept.tables(folder, key(chosen[0])["data"])
     stored.save(chosen, folder)
     results = load(profile)
-    tables = {
+    found = {
         "runs": pd.DataFrame([run_row(r) for r in chosen]),
         "lightings": pd.concat([lighting_rows(r) for r in chosen]),
         "classes": pd.concat([class_rows(r) for r in chosen]),
         "history": pd.concat([r.history.assign(**key(r)) for r in chosen]),
-        "methods": pd.DataFrame([method_row(results, chosen, name) for name in results.matrices]),
+    }
+    tables = {name: kept.join(before.get(name), table) for name, table in found.items()}
+    tables |= {
+        "methods": pd.DataFrame([method_row(results, tables["runs"], name) for name in results.matrices]),
         "comparisons": comparisons(results),
-        **tables_robustness.tables(
-            [r for r in chosen if not plain(r) or key(r)["method"] in results.matrices]
-        ),
+        **tables_robustness.tables(chosen, results, before),
     }
     for name, table in tables.items():
         first = [
@@ -51,7 +54,7 @@ def write(profile: str, found: Iterable[Record] | None = None) -> Path:
             if c in table
         ]
         table[first + [c for c in table if c not in first]].to_csv(
-            folder / f"{name}.csv", index=False, float_format=FLOAT
+            folder / f"{name}.csv", index=False, float_format=kept.FLOAT
         )
     for name in tables_robustness.NAMES:
         if name not in tables:  # made once from runs that are no longer current
@@ -102,24 +105,27 @@ def class_rows(record: Record) -> pd.DataFrame:
     ).assign(**key(record))
 
 
-def method_row(results: Results, chosen: Sequence[Record], name: str) -> dict[str, object]:
+def method_row(results: Results, runs: pd.DataFrame, name: str) -> dict[str, object]:
     """Return a method's headline: mean and worst lighting with intervals, and its cost."""
     info = methods.get(name)
-    runs = [r for r in chosen if plain(r) and r.info["parameters"]["method"] == name]
+    own = runs[(runs.method == name) & (runs.trained_on == "mixed") & (runs.variant == "")]
     metric = results.metric("miou")
     mean = statistics.interval(results.matrices[name], metric)
     worst = statistics.interval(results.matrices[name], metric, over="worst")
     return {
-        **{k: v for k, v in key(runs[0]).items() if k in ("profile", "data", "synthetic", "method")},
+        "profile": results.profile,
+        "data": results.data,
+        "synthetic": results.synthetic,
+        "method": name,
         "title": info.title,
         "family": info.family,
         "seeds": mean.seeds,
         "scenes": mean.scenes,
         **{f"miou_{part}": getattr(mean, part) for part in ("mean", "low", "high")},
         **{f"worst_{part}": getattr(worst, part) for part in ("mean", "low", "high")},
-        "parameters": runs[0].info["cost"]["parameters"],
-        "train_seconds": float(np.mean([r.info["cost"]["train_seconds"] for r in runs])),
-        "images_per_second": float(np.mean([r.info["cost"]["images_per_second"] for r in runs])),
+        "parameters": own.parameters.iloc[0],
+        "train_seconds": own.train_seconds.mean(),
+        "images_per_second": own.images_per_second.mean(),
     }
 
 

@@ -1,39 +1,51 @@
 """Tables of what corruptions and missing sensors do, from the runs that were evaluated under the suite."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from rgbd_lib import corruptions, dimmer, metrics, reliance, robustness, statistics
+from rgbd_lib import corruptions, dimmer, kept, metrics, reliance, robustness, statistics
 from rgbd_lib.records import key, plain, variant
 from rgbd_lib.runs import Record
+from rgbd_lib.statistics import Results
 
 SUITE, MISSING, DIMMED = "suite", "missing", "dimmed"
 NAMES = (SUITE, MISSING, DIMMED, "robustness", "reliance", "hardening")
+SCORES = ("clean", "depth_off", "rgb_off", SUITE)  # whose intervals need matrices under the suite
 HARDENING = ("modality_dropout", "corruption")  # settings of training that prepare for bad sensors
 
 
-def tables(chosen: Sequence[Record]) -> dict[str, pd.DataFrame]:
-    """Return the tables that there are runs for.
+def tables(
+    chosen: Sequence[Record], results: Results, before: Mapping[str, pd.DataFrame] | None = None
+) -> dict[str, pd.DataFrame]:
+    """Return the tables that there are runs for, here or in the tables as they were ``before``.
 
     "suite" and "missing": a row per run and condition; "robustness": a row per method; "reliance": how much a method
     uses depth, by severity; "hardening": what training for bad sensors costs and brings; "dimmed": a row per method and
     exposure.
     """
+    before = before or {}
     tested = {name: [r for r in chosen if has(r, name)] for name in (SUITE, MISSING)}
     found = {
-        name: pd.concat([r.scores(name).table().assign(**key(r)) for r in rs])
-        for name, rs in tested.items()
+        name: kept.join(before.get(name), pd.concat([r.scores(name).table().assign(**key(r)) for r in rs]))
         if rs
+        else before.get(name)
+        for name, rs in tested.items()
     }
-    if main := whole(chosen, SUITE):
-        found |= {"robustness": per_method(main), "reliance": reliance.table(main)}
-    if main := whole(chosen, DIMMED):
-        found[DIMMED] = exposures(main)
-    if tested[SUITE]:
-        found["hardening"] = hardening(tested[SUITE])
+    compared = [r for r in chosen if key(r)["method"] in results.matrices]  # with all seeds of the profile
+    main, dimmed = whole(compared, SUITE), whole(compared, DIMMED)
+    asked = [r for r in tested[SUITE] if plain(r)]
+    found["reliance"] = kept.join(before.get("reliance"), reliance.table(asked) if asked else None)
+    found[DIMMED] = kept.fuller(before.get(DIMMED), exposures(dimmed) if dimmed else None, kept.METHOD)
+    found["hardening"] = kept.fuller(
+        before.get("hardening"), hardening(tested[SUITE]) if tested[SUITE] else None, kept.METHOD
+    )
+    if found[SUITE] is not None:
+        own = intervals(main) if main else None
+        sure = kept.fuller(before.get("robustness"), own, kept.METHOD)
+        found["robustness"] = per_method(found[SUITE], results, sure)
     return {name: table for name, table in found.items() if table is not None and len(table)}
 
 
@@ -52,30 +64,47 @@ def whole(chosen: Sequence[Record], conditions: str) -> list[Record]:
     return [r for r in tested if key(r)["method"] not in waiting] or tested
 
 
-def per_method(found: Sequence[Record]) -> pd.DataFrame:
-    """Return each method's scores under the suite, the main ones with intervals over seeds and scenes."""
-    by_method = grouped(found)
-    layout = robustness.Layout(found[0].scores(SUITE).conditions)
-    metric = metric_of(found)
-    matrices = {m: np.stack([r.scores(SUITE).matrices for r in rs]) for m, rs in by_method.items()}
-    values = {m: metric(x.sum(1)) for m, x in matrices.items()}  # seeds, conditions
-    table = robustness.summary(values, layout).set_index("method")
-    for name, over in reductions(layout).items():
-        for method, x in matrices.items():
-            found_interval = statistics.interval(x, metric, over=over)
-            table.loc[method, [f"{name}_low", f"{name}_high"]] = found_interval.low, found_interval.high
+def per_method(tested: pd.DataFrame, results: Results, sure: pd.DataFrame) -> pd.DataFrame:
+    """Return each method's scores under the suite; ``sure`` has the intervals, over seeds and scenes.
+
+    Scores are those of the suite's table, where rows can be that were measured on another machine.
+    """
+    full = sure[sure.seeds == sure.method.map(lambda name: len(results.seeds.get(name, ())))]
+    sure = full if len(full) else sure  # as in ``whole``: not beside intervals that know less
+    plain_rows = tested[(tested.variant == "") & (tested.trained_on == "mixed")]
+    names = tuple(dict.fromkeys(plain_rows.condition))
+    values = {
+        method: rows.assign(miou=kept.as_written(rows.miou))
+        .pivot(index="seed", columns="condition", values="miou")[list(names)]
+        .to_numpy()
+        for method, rows in plain_rows.groupby("method", sort=False)
+        if method in set(sure.method)
+    }
+    table = robustness.summary(values, robustness.Layout(names)).set_index("method")
+    ends = sure.set_index("method")
+    for column in (f"{score}_{end}" for score in SCORES for end in ("low", "high")):
+        table[column] = ends[column]
     for name, over in (("lightings", "mean"), ("worst", "worst")):
-        for method, records in by_method.items():
-            x = np.stack([r.scores().matrices for r in records])
-            found_interval = statistics.interval(x, metric, over=over)
+        for method in table.index:
+            found = statistics.interval(results.matrices[method], results.metric("miou"), over=over)
             for end, value in zip(("", "_low", "_high"), ("mean", "low", "high"), strict=True):
-                table.loc[method, f"{name}{end}"] = getattr(found_interval, value)
-    first = {m: key(rs[0]) for m, rs in by_method.items()}
-    for column in ("profile", "data", "synthetic"):
-        table[column] = [first[m][column] for m in table.index]
-    table["seeds"] = [len(by_method[m]) for m in table.index]
-    table["scenes"] = [matrices[m].shape[1] for m in table.index]
-    return table.reset_index()
+                table.loc[method, f"{name}{end}"] = getattr(found, value)
+    table = table.assign(profile=results.profile, data=results.data, synthetic=results.synthetic)
+    return table.assign(seeds=ends.seeds, scenes=ends.scenes).reset_index()
+
+
+def intervals(found: Sequence[Record]) -> pd.DataFrame:
+    """Return the ends of the intervals that need test matrices under the suite, a row per method."""
+    layout, metric = robustness.Layout(found[0].scores(SUITE).conditions), metric_of(found)
+    rows = []
+    for method, records in grouped(found).items():
+        x = np.stack([r.scores(SUITE).matrices for r in records])
+        row = {"method": method, "seeds": x.shape[0], "scenes": x.shape[1]}
+        for name, over in reductions(layout).items():
+            score = statistics.interval(x, metric, over=over)
+            row |= {f"{name}_low": score.low, f"{name}_high": score.high}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def exposures(found: Sequence[Record]) -> pd.DataFrame:

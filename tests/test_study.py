@@ -2,10 +2,12 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -15,12 +17,13 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from typer.testing import CliRunner
 
-from rgbd_lib import batch, methods, notebook_source, notebooks, paths, runs, study
+from rgbd_lib import batch, methods, notebook_source, notebooks, paths, runs, study, tables
 from rgbd_lib.__main__ import app
 from rgbd_lib.errors import UserError
 from rgbd_lib.ledger import Ledger, content
 from rgbd_lib.scheduling import Job, Outcome
-from rgbd_lib.study import Product, Wanted, parse_lightings, parse_numbers
+from rgbd_lib.study import Product
+from rgbd_lib.wanted import Wanted, parse_lightings, parse_numbers, portable
 
 PROJECT = Path(__file__).parents[1]
 
@@ -102,7 +105,7 @@ def test_no_ranges_are_refused(text):
 
 
 def test_unknown_words_stop_before_anything_is_opened(monkeypatch):
-    monkeypatch.setattr(study, "Run", None)
+    monkeypatch.setattr("rgbd_lib.wanted.Run", None)
     with pytest.raises(UserError, match=r"unknown method 'rbg'\. Did you mean 'rgb'"):
         Wanted.parse("smoke", "mid,rbg", "", "mixed", "data")
     with pytest.raises(UserError, match="unknown profile 'quik'"):
@@ -170,9 +173,9 @@ def test_the_plan_knows_what_was_timed():
 
 def test_data_inside_the_project_has_no_absolute_path(home):
     (home / "inside").mkdir()
-    assert study.portable(str(home / "inside")) == "inside"
-    assert study.portable("inside") == "inside"
-    assert study.portable("/elsewhere/mm5") == "/elsewhere/mm5"
+    assert portable(str(home / "inside")) == "inside"
+    assert portable("inside") == "inside"
+    assert portable("/elsewhere/mm5") == "/elsewhere/mm5"
 
 
 def test_a_thing_is_current_until_its_inputs_or_itself_change(home, tmp_path):
@@ -300,6 +303,32 @@ def test_a_whole_study_then_nothing_to_do(home, capsys):
         "01_good",
         "02_bad",
     }
+
+
+def test_what_the_tables_hold_need_not_be_made_again(home, monkeypatch):
+    """A fresh clone has tables and no runs: these count, until a card needs weights or somebody asks for them."""
+    asked = Wanted.parse("smoke", "rgb,depth", "70", "mixed", "data", "missing")
+    batch.study(asked, only="runs", jobs=0)
+    folder = tables.write("smoke")
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    shutil.rmtree(asked.runs()[1].folder)
+    tables.write("smoke")
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+    (home / "results" / "runs").rename(home / "results" / "elsewhere")
+    try:
+        tables.write("smoke")  # no record at all
+        assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+        assert batch.plan_text(asked, "runs").endswith("\n4 of 4 done")
+        assert "to do  depth seed 70 mixed " in batch.plan_text(
+            asked
+        )  # a method card shows what a network does
+        assert "\n0 of 4 done" in batch.plan_text(replace(asked, afresh=True), "runs")
+        assert "\n0 of 4 done" in batch.plan_text(replace(asked, conditions=("suite",)), "runs")
+        monkeypatch.setattr("rgbd_lib.identity.method_code", lambda *_: "edited")
+        assert "\n0 of 4 done" in batch.plan_text(asked, "runs")
+    finally:
+        shutil.rmtree(home / "results" / "runs", ignore_errors=True)
+        (home / "results" / "elsewhere").rename(home / "results" / "runs")
 
 
 def done_runs(home):

@@ -28,6 +28,12 @@ def study(
     ] = None,
     only: Annotated[str | None, typer.Option(help="One part alone: runs, figures or notebooks.")] = None,
     cell_minutes: Annotated[float, typer.Option(min=0.01, help="Longest time for a notebook's cell.")] = 30,
+    afresh: Annotated[
+        bool,
+        typer.Option(
+            "--afresh", help="Make again what the tables hold, though this code made it from these data."
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing.")] = False,
 ) -> None:
     """Do all runs that are missing, then tables and figures, then the notebooks; only what changed runs again.
@@ -35,12 +41,12 @@ def study(
     A chapter is executed in place where the profile is its own, else into results/notebooks/PROFILE.
     """
     from rgbd_lib import batch, paths
-    from rgbd_lib.study import Wanted
+    from rgbd_lib.wanted import Wanted
 
     if only is not None and only not in batch.PARTS:
         raise unknown("part of the study", only, batch.PARTS)
     os.environ.update(paths.environment())  # notebooks run in another folder
-    wanted = Wanted.parse(profile, methods, seeds, lightings, data, conditions)
+    wanted = Wanted.parse(profile, methods, seeds, lightings, data, conditions, afresh)
     if dry_run:
         typer.echo(batch.plan_text(wanted, only, jobs))
         return
@@ -51,7 +57,7 @@ def report() -> None:
     """Make the data, a quick run of every method, tables, figures and chapters; the versioned ones stay."""
     from rgbd_lib import batch, paths
     from rgbd_lib.datasets.synthetic import write
-    from rgbd_lib.study import Wanted
+    from rgbd_lib.wanted import Wanted
 
     os.environ.update(paths.environment())
     data = paths.data("data/mm5_synth")

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import torch
 
-from rgbd_lib import machine, methods, metrics
+from rgbd_lib import machine, metrics
+from rgbd_lib import methods as registry
 from rgbd_lib.conditions import Condition, Stage, lightings
 from rgbd_lib.datasets import resize
 from rgbd_lib.datasets.base import IGNORE
@@ -57,7 +58,8 @@ def write(
 ) -> Path:
     """Write the predictions of a profile's finished runs (default: of all methods) and return their folder.
 
-    The folder is replaced as a whole when everything is written.
+    The folder is replaced as a whole when everything is written. By default what it has of methods of which no run is
+    here stays.
     """
     folder = Path(folder) if folder else store.place(profile)
     runs = comparable(profile, methods, records() if found is None else found)
@@ -69,6 +71,8 @@ def write(
         scene_rows = [write_scene(target, n, chosen) for n in range(len(chosen.positions))]
         method_rows = [write_method(target, record, chosen) for record in runs]
         index = about(runs[0], chosen) | {"scenes": scene_rows, "methods": method_rows}
+        if methods is None:
+            index["methods"] = in_order(method_rows + take_over(folder, index, target))
         (target / store.INDEX).write_text(compact(index), encoding="utf-8")
         store.load(target)  # what would not be read back must not replace what could
         if folder.exists():
@@ -76,6 +80,30 @@ def write(
         shutil.move(target, folder)
     store.sheet.cache_clear()
     return folder
+
+
+def take_over(old: Path, index: Mapping[str, object], target: Path) -> list[dict[str, object]]:
+    """Copy what a folder has of methods that the new index lacks, on the same scenes; return their rows."""
+    try:
+        store.load(old)
+    except UserError:  # nothing there, or nothing that can be used
+        return []
+    before = json.loads((old / store.INDEX).read_text(encoding="utf-8"))
+    if any(before[part] != json.loads(json.dumps(index[part])) for part in before if part != "methods"):
+        return []
+    made = {row["name"] for row in index["methods"]}
+    rows = [row for row in before["methods"] if row["name"] not in made and row["name"] in registry.names()]
+    for row in rows:
+        for kind in ("map", "sure"):
+            for number in range(len(before["scenes"])):
+                name = f"{kind}-{row['name']}-{number:02d}.png"
+                shutil.copyfile(old / name, target / name)
+    return rows
+
+
+def in_order(rows: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    """Return methods in the order of figures."""
+    return sorted(rows, key=lambda row: registry.names().index(row["name"]))
 
 
 def comparable(profile: str, wanted: Sequence[str] | None, found: Iterable[Record]) -> list[Record]:
@@ -150,7 +178,7 @@ def write_method(folder: Path, record: Record, chosen: Chosen) -> dict[str, obje
         steps = np.round(small(confidence, chosen.size) * STEPS) * (255 / STEPS)
         save(folder / f"sure-{name}-{number:02d}.png", np.round(steps).astype(np.uint8))
         scores.append([{str(k): round(float(v), 4) for k, v in enumerate(i) if v == v} for i in iou])
-    return {"name": name, "title": methods.get(name).title, "run": record.folder.name, "iou": scores}
+    return {"name": name, "title": registry.get(name).title, "run": record.folder.name, "iou": scores}
 
 
 @torch.inference_mode()

@@ -1,0 +1,109 @@
+"""What was asked of a study: the words of the command line, read and checked, and the runs they mean."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from rgbd_lib import kept, methods, paths
+from rgbd_lib.conditions import SETS
+from rgbd_lib.errors import UserError, unknown
+from rgbd_lib.profiles import profile
+from rgbd_lib.runs import DEFAULT_DATA, Run
+
+LIGHTINGS = "lightings"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for, checked."""
+
+    profile: str
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    lightings: tuple[str, ...] = ("mixed",)
+    data: str = DEFAULT_DATA
+    conditions: tuple[str, ...] = ()  # sets tested beside the lightings, which every run is tested under
+    afresh: bool = False  # make what the tables hold already as well
+
+    @classmethod
+    def parse(
+        cls,
+        profile_name: str,
+        methods_: str,
+        seeds: str,
+        lightings: str,
+        data: str,
+        conditions: str = "",
+        afresh: bool = False,
+    ) -> "Wanted":
+        """Read the words of the command line; unknown ones are errors before anything starts."""
+        known = methods.names()
+        chosen = tuple(known) if methods_ == "all" else tuple(m.strip() for m in methods_.split(","))
+        for name in chosen:
+            if name not in known:
+                raise unknown("method", name, known)
+        numbers = parse_numbers(seeds) if seeds else profile(profile_name).seeds
+        profile(profile_name)
+        tested = parse_conditions(conditions)
+        return cls(profile_name, chosen, numbers, parse_lightings(lightings), portable(data), tested, afresh)
+
+    def runs(self) -> list[Run]:
+        """Return the grid's runs, teachers before their students, nothing twice."""
+        found: dict[str, Run] = {}
+        for lighting in self.lightings:
+            for seed in self.seeds:
+                for name in self.methods:
+                    for run in with_required(Run(name, self.profile, seed, lighting, self.data)):
+                        found.setdefault(run.id, run)
+        return list(found.values())
+
+    def shown(self) -> list[Run]:
+        """Return the runs that method cards show: one per method."""
+        return [Run(name, self.profile, self.seeds[0], self.lightings[0], self.data) for name in self.methods]
+
+    def spared(self, parts: Collection[str]) -> list[Run]:
+        """Return the runs that the tables hold already, made and tested by this code from these data, and no card needs."""
+        if self.afresh:
+            return []
+        needed = {r.id for run in self.shown() for r in with_required(run)} if "notebooks" in parts else ()
+        return [run for run in self.runs() if run.id not in needed and kept.holds(run, self.conditions)]
+
+
+def with_required(run: Run) -> list[Run]:
+    """Return a run after all runs it learns from."""
+    needed = [r for required in run.required().values() for r in with_required(required)]
+    return [*needed, run]
+
+
+def parse_numbers(text: str) -> tuple[int, ...]:
+    """Read "0-2", "0..2" or "0,3,5" as numbers."""
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:(?:-|\.\.)\s*(\d+)\s*)?", part)
+        if not match or int(match[2] or match[1]) < int(match[1]):
+            raise UserError(f"'{text}' is no list of numbers; say 0-2 or 0,3,5")
+        found += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return tuple(dict.fromkeys(found))
+
+
+def parse_lightings(text: str) -> tuple[str, ...]:
+    """Read "mixed,1..8" as the lightings to train on, one run each; the data says later which exist."""
+    found: list[str] = []
+    for part in (p.strip() for p in text.split(",")):
+        found += map(str, parse_numbers(part)) if part[:1].isdigit() else [part]
+    return tuple(dict.fromkeys(found))
+
+
+def parse_conditions(text: str) -> tuple[str, ...]:
+    """Read "suite,missing" as sets of test conditions; the lightings need no asking."""
+    found = dict.fromkeys(p.strip() for p in text.split(",") if p.strip())
+    for name in found:
+        if name not in SETS:
+            raise unknown("set of conditions", name, SETS)
+    return tuple(name for name in found if name != LIGHTINGS)
+
+
+def portable(data: str) -> str:
+    """Return a data path that means the same in every process: relative to the project where it lies inside."""
+    place, home = paths.data(data).resolve(), paths.home().resolve()
+    return place.relative_to(home).as_posix() if place.is_relative_to(home) else str(place)

@@ -1,0 +1,87 @@
+"""Rows of runs that are elsewhere: which stay, which go, and in which order."""
+
+import pandas as pd
+import pytest
+
+from rgbd_lib import kept, stored
+from rgbd_lib.errors import UserError
+from tests.test_stored import SCENES, marks, record
+
+FIXED = {"profile": "laptop", "data": "made 01234567", "synthetic": True, "variant": ""}
+
+
+def rows(*runs: tuple[str, int, str, float], **changes: object) -> pd.DataFrame:
+    found = pd.DataFrame(runs, columns=["method", "seed", "trained_on", "miou"])
+    return found.assign(**FIXED | changes)
+
+
+def values(table: pd.DataFrame) -> list[tuple]:
+    return list(table[["method", "seed", "trained_on", "miou"]].itertuples(index=False, name=None))
+
+
+def test_a_run_that_is_here_replaces_its_rows_and_no_others():
+    old = rows(("rgb", 0, "mixed", 0.1), ("rgb", 1, "mixed", 0.2), ("mid", 0, "3", 0.3))
+    new = rows(("rgb", 1, "mixed", 0.9), ("early", 0, "mixed", 0.8))
+    assert values(kept.join(old, new)) == [
+        ("rgb", 0, "mixed", 0.1),
+        ("rgb", 1, "mixed", 0.9),
+        ("early", 0, "mixed", 0.8),
+        ("mid", 0, "3", 0.3),
+    ]
+    assert values(kept.join(None, new)) == values(new)
+    assert values(kept.join(old, None)) == values(old)
+
+
+def test_variants_of_a_method_are_other_runs():
+    old, new = rows(("mid", 0, "mixed", 0.1)), rows(("mid", 0, "mixed", 0.2), variant="lr=0.1")
+    assert [v[-1] for v in values(kept.join(old, new))] == [0.1, 0.2]
+
+
+def test_a_sum_over_fewer_seeds_does_not_replace_one_over_more():
+    old = rows(("rgb", 0, "", 0.1), ("mid", 0, "", 0.2)).assign(seeds=[3, 1])
+    new = rows(("rgb", 0, "", 0.8), ("mid", 0, "", 0.9)).assign(seeds=[2, 1])
+    assert [v[-1] for v in values(kept.fuller(old, new, kept.METHOD))] == [0.1, 0.9]
+
+
+def test_other_data_and_methods_that_are_gone_do_not_stay(tmp_path):
+    here = rows(("rgb", 0, "1", 0.1), ("no_such_method", 0, "mixed", 0.2))
+    elsewhere = rows(("mid", 0, "mixed", 0.3), data="made 76543210")
+    pd.concat([here, elsewhere]).to_csv(tmp_path / "runs.csv", index=False)
+    pd.DataFrame({"method": ["rgb"], "p50_ms": [1.0]}).to_csv(tmp_path / "latency.csv", index=False)
+    found = kept.tables(tmp_path, "made 01234567")
+    assert list(found) == ["runs"]  # a table that is not made of runs is not touched
+    assert values(found["runs"]) == [("rgb", 0, "1", 0.1)]  # a light's number is a name, not a number
+    assert found["runs"].variant.eq("").all()
+
+
+def test_matrices_of_runs_that_are_elsewhere_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("RGBD_RESULTS", str(tmp_path))
+    place = tmp_path / "laptop"
+    place.mkdir()
+    stored.save([record("rgb", 1), record("mid", 3), record("mid", 4, lighting="3")], place)
+    stored.save([record("rgb", 9), record("early", 2), record("rgb", 7, lighting="3")], place)
+    assert marks(stored.load("laptop")) == {"rgb": [9], "early": [2], "mid": [3]}
+    assert [who[:3] for who in stored.read_variants(place)] == [("rgb", "3", ""), ("mid", "3", "")]
+    stored.save([record("early", 5, lighting="3")], place)  # nothing of the main comparison is here
+    assert list(marks(stored.load("laptop"))) == ["rgb", "early", "mid"]
+    stored.save([record("rgb", 6, scenes=SCENES[::-1])], place)  # other scenes: nothing can stand beside it
+    assert marks(stored.load("laptop")) == {"rgb": [6]}
+    assert not (place / stored.VARIANTS).exists()
+
+
+def test_a_broken_table_is_named_before_anything_is_lost(tmp_path):
+    (tmp_path / "runs.csv").write_text('method,data\nrgb,"made')
+    with pytest.raises(UserError, match=r"runs\.csv cannot be read .*version control"):
+        kept.tables(tmp_path, "made 01234567")
+    (tmp_path / "runs.csv").write_text("\n")
+    assert kept.tables(tmp_path, "made 01234567") == {}
+
+
+@pytest.mark.parametrize("column", ["seeds", "miou"])
+def test_numbers_come_back_as_they_were_written(tmp_path, column):
+    table = rows(("rgb", 0, "mixed", 1 / 3)).assign(seeds=12345678)
+    table.to_csv(tmp_path / "a.csv", index=False, float_format=kept.FLOAT)
+    back = kept.read(tmp_path / "a.csv")
+    assert kept.as_written(table[column]).tolist() == kept.as_written(back[column]).tolist()
+    back.to_csv(tmp_path / "b.csv", index=False, float_format=kept.FLOAT)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
