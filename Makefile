@@ -37,6 +37,7 @@ lab: setup  ## JupyterLab on this machine only, with a token
 site: setup  ## the book as pages in site/, to read without Python (nothing is executed)
 	$(PY) -m rgbd_lib site
 
-clean:  ## remove what can be made again: data, caches, runs (results tables and figures stay)
-	rm -rf data .cache results/runs build site .pytest_cache .ruff_cache
+clean:  ## remove what can be made again: data, caches, runs, quick tables (the published ones stay)
+	rm -rf data .cache results/runs results/notebooks results/quick results/smoke figures/quick figures/smoke
+	rm -rf build site .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

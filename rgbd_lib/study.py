@@ -12,6 +12,7 @@ from statistics import fmean
 
 from rgbd_lib import identity, methods, notebook_source, paths
 from rgbd_lib.ledger import Ledger, content
+from rgbd_lib.records import variant
 from rgbd_lib.runs import Run, evaluate, find, get, records
 from rgbd_lib.scheduling import Job
 from rgbd_lib.wanted import LIGHTINGS, Wanted, with_required
@@ -46,8 +47,8 @@ def run_jobs(runs: Iterable[Run], spared: Iterable[Run] = ()) -> list[Job]:
 
 
 def title(run: Run) -> str:
-    """Return a run's name for people: "se seed 0 mixed"."""
-    return f"{run.method} seed {run.seed} {run.lighting}"
+    """Return a run's name for people: "se seed 0 mixed", and what differs from the plain method."""
+    return f"{run.method} seed {run.seed} {run.lighting} {variant(run.parameters())}".rstrip()
 
 
 def finished(run: Run) -> bool:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from rgbd_lib import kept, methods, paths
+from rgbd_lib import kept, methods, paths, sweeps
 from rgbd_lib.conditions import SETS
 from rgbd_lib.errors import UserError, unknown
 from rgbd_lib.profiles import profile
@@ -23,6 +23,7 @@ class Wanted:
     lightings: tuple[str, ...] = ("mixed",)
     data: str = DEFAULT_DATA
     conditions: tuple[str, ...] = ()  # sets tested beside the lightings, which every run is tested under
+    sweeps: str = ""  # names of sweeps whose runs are made as well
     afresh: bool = False  # make what the tables hold already as well
 
     @classmethod
@@ -34,28 +35,33 @@ class Wanted:
         lightings: str,
         data: str,
         conditions: str = "",
+        sweeps_: str = "",
         afresh: bool = False,
     ) -> "Wanted":
         """Read the words of the command line; unknown ones are errors before anything starts."""
         known = methods.names()
-        chosen = tuple(known) if methods_ == "all" else tuple(m.strip() for m in methods_.split(","))
+        named = {"all": known, "none": []}.get(methods_, methods_.split(","))
+        chosen = tuple(name.strip() for name in named)
         for name in chosen:
             if name not in known:
                 raise unknown("method", name, known)
         numbers = parse_numbers(seeds) if seeds else profile(profile_name).seeds
         profile(profile_name)
-        tested = parse_conditions(conditions)
-        return cls(profile_name, chosen, numbers, parse_lightings(lightings), portable(data), tested, afresh)
+        tested, lights, place = parse_conditions(conditions), parse_lightings(lightings), portable(data)
+        sweeps.runs(sweeps_, profile_name, 0, place)
+        return cls(profile_name, chosen, numbers, lights, place, tested, sweeps_, afresh)
 
     def runs(self) -> list[Run]:
         """Return the grid's runs, teachers before their students, nothing twice."""
-        found: dict[str, Run] = {}
-        for lighting in self.lightings:
-            for seed in self.seeds:
-                for name in self.methods:
-                    for run in with_required(Run(name, self.profile, seed, lighting, self.data)):
-                        found.setdefault(run.id, run)
-        return list(found.values())
+        grid = [
+            Run(name, self.profile, seed, lighting, self.data)
+            for lighting in self.lightings
+            for seed in self.seeds
+            for name in self.methods
+        ]
+        varied = [run for s in self.seeds for run in sweeps.runs(self.sweeps, self.profile, s, self.data)]
+        wanted = (needed for run in [*grid, *varied] for needed in with_required(run))
+        return list({run.id: run for run in wanted}.values())
 
     def shown(self) -> list[Run]:
         """Return the runs that method cards show: one per method."""

@@ -7,10 +7,12 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from rgbd_lib import methods, sweeps
 from rgbd_lib.datasets.synthetic import write
 from rgbd_lib.notebook_source import parameters_of
 from rgbd_lib.notebooks import execute
-from rgbd_lib.runs import records
+from rgbd_lib.records import variant
+from rgbd_lib.runs import Run, records
 
 PROJECT = Path(__file__).parents[1]
 CHAPTERS = sorted(p for p in (PROJECT / "notebooks").glob("[0-9][0-9]_*.ipynb") if "." not in p.stem)
@@ -190,3 +192,20 @@ def test_all_runs_of_the_book_were_smoke_runs_on_the_made_data(project):
         pytest.skip("no chapter was executed before")
     assert {info["parameters"]["profile"] for info in found} == {"smoke"}
     assert {Path(info["data"]["path"]).name for info in found} <= {"mm5_synth", "kitchen"}
+
+
+@pytest.mark.slow
+def test_what_chapters_vary_can_be_trained_by_name(project):
+    found = [Run(**record.info["parameters"]) for record in records(project / "results" / "runs")]
+    if not found:
+        pytest.skip("no chapter was executed before")
+    asked = sweeps.runs("all", "smoke", 0, "")
+    chapters = {name(run) for run in found if run.settings.keys() <= {"modality_dropout"}}  # no kitchen
+    plain = {name(Run(method, "smoke")) for method in methods.names()}
+    assert chapters - plain - {("maximum", 0, "mixed", "")} <= {name(run) for run in asked}
+    assert {name(run) for run in asked} <= chapters
+
+
+def name(run: Run) -> tuple[str, int, str, str]:
+    """Return what tells runs of one profile apart."""
+    return run.method, run.seed, run.lighting, variant(run.parameters())

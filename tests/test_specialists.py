@@ -64,6 +64,16 @@ def test_the_sentence_has_three_scores_with_intervals(found):
     assert "profile laptop, 1 seed, 4 test scenes" in said
 
 
+def test_several_methods_share_a_sentence(found):
+    cut = specialists.parts(found, LIGHTS, LIGHTS)
+    alone, said = specialists.sentence(cut, "mid"), specialists.sentences({"rgb": cut, "mid": cut})
+    assert specialists.sentences({"mid": cut}) == alone
+    numbers = re.findall(r"\*\*(\S+ \(\S+ to \S+\))\*\*", alone)
+    assert re.findall(r"\*\*(\S+ \(\S+ to \S+\))\*\*", said) == 2 * numbers
+    assert said.index("RGB only") < said.index("Mid fusion")
+    assert said.count("profile laptop") == 1
+
+
 @pytest.mark.parametrize("complete", [True, False])
 def test_a_method_without_all_its_specialists_is_not_spoken_of(found, complete, tmp_path, monkeypatch):
     monkeypatch.setenv("RGBD_RESULTS", str(tmp_path))

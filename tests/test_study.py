@@ -133,6 +133,17 @@ def test_the_grid_is_complete_and_teachers_come_first(home):
     assert jobs[names.index("primkd seed 1 3")].after == ("rgb seed 1 3",)
 
 
+def test_a_sweep_is_part_of_the_plan_under_its_own_names(home):
+    with pytest.raises(UserError, match=r"unknown sweep 'wher'\. Did you mean 'where'"):
+        Wanted.parse("smoke", "none", "0", "mixed", "data", sweeps_="wher")
+    asked = Wanted.parse("smoke", "none", "0", "mixed", "data", sweeps_="primkd, where")
+    names = [job.name for job in study.run_jobs(asked.runs())]
+    assert names[:2] == ["rgb seed 0 mixed", "primkd seed 0 mixed standardise=False"]  # the teacher first
+    assert "mid seed 0 mixed fuse_at=['stem'] into=encoder" in names
+    assert len(names) == len(set(names)) == 1 + 4 + 5
+    assert "card" not in batch.plan_text(asked)  # cards are for methods
+
+
 def test_a_run_that_was_trained_but_not_tested_is_not_done(home):
     run = wanted(seeds="3").runs()[0]
     assert not study.finished(run)

@@ -10,13 +10,17 @@ from rgbd_lib.errors import unknown
 
 def study(
     profile: Annotated[str, typer.Option(help="Budget: smoke, quick, laptop, overnight or full.")] = "quick",
-    methods: Annotated[str, typer.Option(help="all, or names separated by commas.")] = "all",
+    methods: Annotated[str, typer.Option(help="all, none, or names separated by commas.")] = "all",
     seeds: Annotated[str, typer.Option(help="0-2 or 0,3,5; default: the profile's.")] = "",
     lightings: Annotated[
         str, typer.Option(help="What to train on, one run each: mixed,1..8 or all-but-3.")
     ] = "mixed",
     conditions: Annotated[
         str, typer.Option(help="What to test under beside the lightings: suite, missing, dimmed, every.")
+    ] = "",
+    sweeps: Annotated[
+        str,
+        typer.Option(help="What chapters vary, trained at this budget: all, or names like where,cen,gemini."),
     ] = "",
     data: Annotated[str, typer.Option(help="Folder of the data set.")] = "data/mm5_synth",
     jobs: Annotated[
@@ -46,7 +50,7 @@ def study(
     if only is not None and only not in batch.PARTS:
         raise unknown("part of the study", only, batch.PARTS)
     os.environ.update(paths.environment())  # notebooks run in another folder
-    wanted = Wanted.parse(profile, methods, seeds, lightings, data, conditions, afresh)
+    wanted = Wanted.parse(profile, methods, seeds, lightings, data, conditions, sweeps, afresh)
     if dry_run:
         typer.echo(batch.plan_text(wanted, only, jobs))
         return
