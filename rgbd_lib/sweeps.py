@@ -31,6 +31,7 @@ SWEEPS: Mapping[str, tuple[Change, ...]] = {
         "fusenet", *({"auxiliary": "lighting", "auxiliary_weight": weight} for weight in (0.001, 0.1))
     ),
     "cen": options("cen", *(row for name, row in ABLATION.items() if name != "L1 on halves, exchange")),
+    "cen_places": options("concat", *({"place": place} for place in ("early", "middle", "late"))),  # 16
     "cen_penalty": options("cen", {"lam": 1e-4}),
     "gemini": options("gemini", {"stages": []}, {"stages": [1]}, {"stages": [4]}, {"branch_weight": 0.0}),
     "primkd": options(
