@@ -39,6 +39,8 @@ def tables(folder: Path, data: str) -> dict[str, pd.DataFrame]:
     """Return the tables of a folder, without rows that come from other data or from methods that are gone."""
     found = {path.stem: read(path) for path in sorted(folder.glob("*.csv"))}
     known = methods.names()
+    if len(runs := found.get("runs", ())) and (others := sorted(set(runs.data) - {data})):
+        print(f"{folder}: rows of {', '.join(others)} make room for {data}; version control may have them")
     return {
         name: table[(table.data == data) & table.method.isin(known)]
         for name, table in found.items()

@@ -43,12 +43,13 @@ def test_a_sum_over_fewer_seeds_does_not_replace_one_over_more():
     assert [v[-1] for v in values(kept.fuller(old, new, kept.METHOD))] == [0.1, 0.9]
 
 
-def test_other_data_and_methods_that_are_gone_do_not_stay(tmp_path):
+def test_other_data_and_methods_that_are_gone_do_not_stay(tmp_path, capsys):
     here = rows(("rgb", 0, "1", 0.1), ("no_such_method", 0, "mixed", 0.2))
     elsewhere = rows(("mid", 0, "mixed", 0.3), data="made 76543210")
     pd.concat([here, elsewhere]).to_csv(tmp_path / "runs.csv", index=False)
     pd.DataFrame({"method": ["rgb"], "p50_ms": [1.0]}).to_csv(tmp_path / "latency.csv", index=False)
     found = kept.tables(tmp_path, "made 01234567")
+    assert "rows of made 76543210 make room for made 01234567" in capsys.readouterr().out
     assert list(found) == ["runs"]  # a table that is not made of runs is not touched
     assert values(found["runs"]) == [("rgb", 0, "1", 0.1)]  # a light's number is a name, not a number
     assert found["runs"].variant.eq("").all()
