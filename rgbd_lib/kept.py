@@ -5,7 +5,9 @@ machine, has the records of the new runs alone; rows of all others are taken ove
 here replaces its rows. Rows of other data, or of methods that do not exist any more, go.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -35,9 +37,22 @@ def read(path: Path) -> pd.DataFrame:
     return table.fillna({"variant": ""}) if "variant" in table else table
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Let a file be written under another name and take its place whole: what it held may be nowhere else."""
+    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error}; it is as it was") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def tables(folder: Path, data: str) -> dict[str, pd.DataFrame]:
     """Return the tables of a folder, without rows that come from other data or from methods that are gone."""
-    found = {path.stem: read(path) for path in sorted(folder.glob("*.csv"))}
+    found = {path.stem: read(path) for path in sorted(folder.glob("*.csv")) if ".partial" not in path.name}
     known = methods.names()
     if len(runs := found.get("runs", ())) and (others := sorted(set(runs.data) - {data})):
         print(f"{folder}: rows of {', '.join(others)} make room for {data}; version control may have them")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rgbd_lib import methods, paths
+from rgbd_lib import kept, methods, paths
 from rgbd_lib.errors import UserError
 from rgbd_lib.profiles import profile as profile_of
 from rgbd_lib.records import key, plain, variant
@@ -50,11 +50,13 @@ def save(chosen: Sequence[Record], folder: Path) -> None:
     if before and all(before[part] == about[part] for part in ("data", "scenes", "classes", "lightings")):
         plains, others = read_main(folder) | plains, read_variants(folder) | others
     arrays = {f"{method}/{seed}": matrices for (method, _, _, seed), matrices in in_order(plains)}
-    np.savez_compressed(folder / MAIN, about=json.dumps(about), **arrays)
+    with kept.replacing(folder / MAIN) as path:
+        np.savez_compressed(path, about=json.dumps(about), **arrays)
     if others:
         runs = [list(who) for who, _ in in_order(others)]
         arrays = {str(i): matrices for i, (_, matrices) in enumerate(in_order(others))}
-        np.savez_compressed(folder / VARIANTS, runs=json.dumps(runs), **arrays)
+        with kept.replacing(folder / VARIANTS) as path:
+            np.savez_compressed(path, runs=json.dumps(runs), **arrays)
     else:
         (folder / VARIANTS).unlink(missing_ok=True)
 

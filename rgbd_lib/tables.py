@@ -53,9 +53,10 @@ def write(profile: str, found: Iterable[Record] | None = None) -> Path:
             for c in ("profile", "data", "synthetic", "method", "seed", "trained_on", "variant")
             if c in table
         ]
-        table[first + [c for c in table if c not in first]].to_csv(
-            folder / f"{name}.csv", index=False, float_format=kept.FLOAT
-        )
+        with kept.replacing(folder / f"{name}.csv") as path:
+            table[first + [c for c in table if c not in first]].to_csv(
+                path, index=False, float_format=kept.FLOAT
+            )
     for name in tables_robustness.NAMES:
         if name not in tables:  # made once from runs that are no longer current
             (folder / f"{name}.csv").unlink(missing_ok=True)

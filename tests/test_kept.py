@@ -70,6 +70,25 @@ def test_matrices_of_runs_that_are_elsewhere_stay(tmp_path, monkeypatch):
     assert not (place / stored.VARIANTS).exists()
 
 
+def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("before")
+
+    def cut_off(error):
+        with kept.replacing(path) as new:
+            new.write_text("half")
+            raise error
+
+    with pytest.raises(UserError, match=r"cannot write .*runs\.csv: no space left"):
+        cut_off(OSError("no space left"))
+    with pytest.raises(KeyboardInterrupt):
+        cut_off(KeyboardInterrupt())
+    assert path.read_text() == "before"
+    with kept.replacing(path) as new:
+        new.write_text("after")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("runs.csv", "after")]
+
+
 def test_a_broken_table_is_named_before_anything_is_lost(tmp_path):
     (tmp_path / "runs.csv").write_text('method,data\nrgb,"made')
     with pytest.raises(UserError, match=r"runs\.csv cannot be read .*version control"):
