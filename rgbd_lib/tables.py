@@ -11,6 +11,8 @@ import pandas as pd
 
 from rgbd_lib import kept, methods, metrics, paths, statistics, stored, tables_robustness
 from rgbd_lib.errors import UserError
+from rgbd_lib.methods import cost
+from rgbd_lib.profiles import profile as profile_of
 from rgbd_lib.records import key, newest
 from rgbd_lib.runs import Record, records
 from rgbd_lib.statistics import Results
@@ -107,8 +109,9 @@ def class_rows(record: Record) -> pd.DataFrame:
 
 
 def method_row(results: Results, runs: pd.DataFrame, name: str) -> dict[str, object]:
-    """Return a method's headline: mean and worst lighting with intervals, and its cost."""
-    info = methods.get(name)
+    """Return a method's headline: mean and worst lighting with intervals, and its cost on any machine."""
+    info, budget = methods.get(name), profile_of(results.profile)
+    model = methods.build(name, results.matrices[name].shape[-1], width=budget.width)
     own = runs[(runs.method == name) & (runs.trained_on == "mixed") & (runs.variant == "")]
     metric = results.metric("miou")
     mean = statistics.interval(results.matrices[name], metric)
@@ -125,8 +128,7 @@ def method_row(results: Results, runs: pd.DataFrame, name: str) -> dict[str, obj
         **{f"miou_{part}": getattr(mean, part) for part in ("mean", "low", "high")},
         **{f"worst_{part}": getattr(worst, part) for part in ("mean", "low", "high")},
         "parameters": own.parameters.iloc[0],
-        "train_seconds": own.train_seconds.mean(),
-        "images_per_second": own.images_per_second.mean(),
+        "multiply_adds": cost.multiply_adds(model, budget.size),
     }
 
 

@@ -73,12 +73,15 @@ def per_class(profile: str) -> Figure:
 
 
 def cost(profile: str) -> Figure:
-    """Quality against parameters and against training time."""
+    """Quality against parameters and against the work of one prediction."""
     table = tables.read(profile, "methods")
     drawing, both = new(3.6, ncols=2, sharey=True)
     for axes, (x, label, scale) in zip(
         both,
-        (("parameters", "parameters (million)", 1e-6), ("train_seconds", "training time (minutes)", 1 / 60)),
+        (
+            ("parameters", "parameters (million)", 1e-6),
+            ("multiply_adds", "multiply-adds per image (million)", 1e-6),
+        ),
         strict=True,
     ):
         for row in table.itertuples():
@@ -103,10 +106,9 @@ def cost(profile: str) -> Figure:
     drawing.set_size_inches(drawing.get_size_inches()[0], 3.6 + 0.2 * int(np.ceil(len(table) / 4)))
     return Figure(
         drawing,
-        "Quality against parameters and against training time. Times are what each run's clock said, with whatever "
-        "else the machine was doing; compare them only where it was idle. "
+        "Quality against parameters, and against the multiply-adds of one prediction at the profile's size. "
         + source(table, "Bars: 95 % intervals."),
-        "Two scatter plots of mIoU: against millions of parameters, and against minutes of training.",
+        "Two scatter plots of mIoU: against millions of parameters, and against millions of multiply-adds.",
     )
 
 
