@@ -93,7 +93,8 @@ def collect(found: dict[str, Record], before: Examples | None = None) -> Example
         raise UserError(f"the data in {first.run.data} is not what the runs were made with")
     found = {name: r for name, r in found.items() if r.scores().scenes == first.scores().scenes}
     every, test = lightings(data), [data.cache.scenes[i] for i in data.splits["test"]]
-    if before and before.about["data"] == key(first)["data"] and set(before.predictions) - set(found):
+    same = before and before.about["data"] == key(first)["data"] and before.about["scene"] in test
+    if same and set(before.predictions) - set(found):
         scene, good, bad = test.index(before.about["scene"]), before.about["good"], before.about["bad"]
         others = before.predictions
     else:

@@ -45,7 +45,8 @@ def tables(
     if found[SUITE] is not None:
         own = intervals(main) if main else None
         sure = kept.fuller(before.get("robustness"), own, kept.METHOD)
-        found["robustness"] = per_method(found[SUITE], results, sure)
+        sure = sure[sure.method.isin(list(results.matrices))] if len(sure) else sure
+        found["robustness"] = per_method(found[SUITE], results, sure) if len(sure) else None
     return {name: table for name, table in found.items() if table is not None and len(table)}
 
 

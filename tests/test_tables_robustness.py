@@ -111,6 +111,16 @@ def test_rows_of_runs_that_are_elsewhere_stay(made, tmp_path):
             pd.testing.assert_frame_equal(*pair, rtol=2e-6)
 
 
+def test_a_method_without_stored_matrices_is_not_in_the_closing_table(made):
+    """It had an interval once; now the others have all their seeds and it does not."""
+    whole, rgb = tables(made), stored_of(made[:1])
+    found = tables_robustness.tables([], rgb, whole)
+    assert list(found["robustness"].method) == ["rgb"]
+    nobody = Results({}, "smoke", "made 01234567", True, 0, {})
+    assert "robustness" not in tables_robustness.tables([], nobody, whole)
+    assert set(found["suite"].method) == {"rgb", "mid"}  # what was measured stays
+
+
 def test_the_closing_table_has_every_score_with_its_interval(made):
     table = tables(made)["robustness"].set_index("method")
     assert list(table.index) == ["rgb", "mid"]
