@@ -141,7 +141,7 @@ def plan_text(wanted: Wanted, only: str | None = None, jobs: int | None = None, 
         if not job.done or set(job.after) & set(missing) or (job.name == "tables" and missing):
             missing[job.name] = job
     lines = [
-        f"{'to do' if job.name in missing else 'done':<7}{job.name:<34}"
+        f"{'to do' if job.name in missing else 'done':<7}{job.name:<34} "
         f"{duration(job.seconds) if job.name in missing else ''}".rstrip()
         for job in planned
     ]

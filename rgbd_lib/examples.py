@@ -9,10 +9,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
-from rgbd_lib import lesson, methods, metrics, paths
+from rgbd_lib import kept, lesson, methods, metrics, paths
 from rgbd_lib.conditions import Condition, Stage, lightings
 from rgbd_lib.errors import UserError
 from rgbd_lib.records import key, newest, plain
@@ -39,7 +40,8 @@ class Examples:
         arrays = {name: getattr(self, name) for name in ("thumbnails", "rgb", "label")}
         arrays |= {f"prediction/{name}": found for name, found in self.predictions.items()}
         depth = self.depth.astype(np.float16)  # millimetres at a table's distance; half the bytes
-        np.savez_compressed(path, about=json.dumps(self.about), depth=depth, **arrays)
+        with kept.replacing(path) as partial:
+            np.savez_compressed(partial, about=json.dumps(self.about), depth=depth, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Examples":
@@ -68,7 +70,7 @@ def write(profile: str) -> None:
         return
     try:
         found = collect(first_of_each(chosen), Examples.load(path) if path.exists() else None)
-    except (UserError, OSError) as error:
+    except (UserError, OSError, BadZipFile) as error:
         print(f"no new {FILE}: {error}")
     else:
         found.save(path)

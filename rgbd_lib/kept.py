@@ -15,11 +15,18 @@ import pandas as pd
 
 from rgbd_lib import methods, paths
 from rgbd_lib.errors import UserError
+from rgbd_lib.profiles import profile
 from rgbd_lib.records import variant
 from rgbd_lib.runs import Run
 
 RUN = ("method", "seed", "trained_on", "variant")  # what tells the runs of one profile apart
 METHOD = ("method", "variant")
+TRAINING = (
+    "run",
+    "val_miou_best",
+    "miou_mean",
+    "miou_mean_last",
+)  # equal: the same network, for all that is known
 FLOAT = "%.6g"  # of every number in a table
 
 
@@ -63,6 +70,42 @@ def tables(folder: Path, data: str) -> dict[str, pd.DataFrame]:
     }
 
 
+def without_remade(before: dict[str, pd.DataFrame], runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return tables without rows of runs that were trained anew: all rows of a run come from one network.
+
+    What sums up the seeds of a method goes as well where one of them was trained anew.
+    """
+    old = before.get("runs", pd.DataFrame(columns=[*RUN, *TRAINING]))
+    trainings = dict(zip(labels(old, RUN), networks(old), strict=True))
+    new = dict(zip(labels(runs, RUN), networks(runs), strict=True))
+    remade = {name for name, network in new.items() if trainings.get(name, network) != network}
+    anew = runs[labels(runs, RUN).isin(remade)]
+    plain = set(anew.method[(anew.variant == "") & (anew.trained_on == "mixed")])  # whose seeds are summed up
+    varied = set(labels(anew, METHOD))
+
+    def stays(table: pd.DataFrame) -> pd.Series:
+        if "seed" in table:
+            return ~labels(table, RUN).isin(remade)
+        gone = table.method.isin(plain)
+        return ~(gone | labels(table, METHOD).isin(varied)) if "variant" in table else ~gone
+
+    kept_rows = {name: table[stays(table)] for name, table in before.items()}
+    lost = sorted(n for n in kept_rows if n != "runs" and len(kept_rows[n]) < len(before[n]))
+    if lost:
+        print(
+            f"trained anew: {', '.join(sorted(n.strip() for n in remade))}; old rows go from {', '.join(lost)}"
+        )
+    return kept_rows
+
+
+def networks(runs: pd.DataFrame) -> list[tuple]:
+    """Return what tells the network of each run from one of another training, numbers as they are written."""
+    table = runs[list(TRAINING)].copy()
+    for column in TRAINING[1:]:
+        table[column] = as_written(table[column])
+    return list(table.itertuples(index=False, name=None))
+
+
 def join(old: pd.DataFrame | None, new: pd.DataFrame | None, by: Sequence[str] = RUN) -> pd.DataFrame:
     """Return new rows and those old ones that are about others, in the order of all tables."""
     if old is None or not len(old):
@@ -98,30 +141,32 @@ def as_written(values: pd.Series) -> pd.Series:
 
 
 def holds(run: Run, conditions: Sequence[str] = ()) -> bool:
-    """Whether the tables have this very run (same parameters, data and code), tested under these conditions."""
-    folder, asked = paths.results() / run.profile, run.parameters()
-    values = (run.method, run.seed, run.lighting, variant(asked))
-    own = dict(zip(RUN, map(str, values), strict=True)) | {"run": run.id}
-    wanted = {"runs.csv": ("run",), **{f"{name}.csv": RUN for name in conditions}}
-    for name, by in wanted.items():
-        columns, found = entries(folder / name, by)
-        if tuple(own[c] for c in columns) not in found:
-            return False
-    return True
+    """Whether the tables have this very run (same parameters, data and code), tested under these conditions.
 
-
-def entries(path: Path, by: Sequence[str]) -> tuple[tuple[str, ...], frozenset[tuple[str, ...]]]:
-    """Return which of these columns a table has, and what stands in them; nothing where there is no table.
-
-    A table that sums up seeds is there only for methods that have them all.
+    Rows of other tables are of the same network (``without_remade``). A table that sums up seeds speaks for plain
+    runs alone, and only where it has all seeds of the profile.
     """
-    if not path.exists():
-        return (), frozenset()
-    return _entries(path, path.stat().st_mtime_ns, tuple(by))
+    folder = paths.results() / run.profile
+    if (run.id,) not in entries(folder / "runs.csv", ("run",)):
+        return False
+    name = (run.method, str(run.seed), run.lighting, variant(run.parameters()))
+    main = name[2:] == ("mixed", "")
+    every = str(len(profile(run.profile).seeds))
+    return all(
+        name in entries(folder / f"{each}.csv", RUN)
+        or (main and (run.method, every) in entries(folder / f"{each}.csv", ("method", "seeds")))
+        for each in conditions
+    )
+
+
+def entries(path: Path, by: Sequence[str]) -> frozenset[tuple[str, ...]]:
+    """Return what stands in some columns of a table; nothing where there is no table, or not all of them."""
+    return _entries(path, path.stat().st_mtime_ns, tuple(by)) if path.exists() else frozenset()
 
 
 @lru_cache(maxsize=32)
-def _entries(path: Path, _changed: int, by: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset]:
+def _entries(path: Path, _changed: int, by: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
     table = read(path)
-    columns = tuple(c for c in by if c in table)
-    return columns, frozenset(table[list(columns)].astype(str).itertuples(index=False, name=None))
+    if not set(by) <= set(table):
+        return frozenset()
+    return frozenset(table[list(by)].astype(str).itertuples(index=False, name=None))

@@ -34,18 +34,24 @@ def write(profile: str, found: Iterable[Record] | None = None) -> Path:
             f"no finished run of profile '{profile}' in {paths.results() / 'runs'}; make them with `rgbd study`"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    before = kept.tables(folder, key(chosen[0])["data"])
     stored.save(chosen, folder)
     results = load(profile)
+    if others := [r for r in chosen if key(r)["data"] != results.data]:
+        print(f"{folder}: {len(others)} runs on other data than {results.data} are left out")
+        chosen = [r for r in chosen if r not in others]
+    if not chosen:
+        return folder
+    runs = pd.DataFrame([run_row(r) for r in chosen])
+    before = kept.without_remade(kept.tables(folder, results.data), runs)
     found = {
-        "runs": pd.DataFrame([run_row(r) for r in chosen]),
+        "runs": runs,
         "lightings": pd.concat([lighting_rows(r) for r in chosen]),
         "classes": pd.concat([class_rows(r) for r in chosen]),
         "history": pd.concat([r.history.assign(**key(r)) for r in chosen]),
     }
     tables = {name: kept.join(before.get(name), table) for name, table in found.items()}
     tables |= {
-        "methods": pd.DataFrame([method_row(results, tables["runs"], name) for name in results.matrices]),
+        "methods": pd.DataFrame([method_row(results, name) for name in results.matrices]),
         "comparisons": comparisons(results),
         **tables_robustness.tables(chosen, results, before),
     }
@@ -108,11 +114,10 @@ def class_rows(record: Record) -> pd.DataFrame:
     ).assign(**key(record))
 
 
-def method_row(results: Results, runs: pd.DataFrame, name: str) -> dict[str, object]:
+def method_row(results: Results, name: str) -> dict[str, object]:
     """Return a method's headline: mean and worst lighting with intervals, and its cost on any machine."""
     info, budget = methods.get(name), profile_of(results.profile)
     model = methods.build(name, results.matrices[name].shape[-1], width=budget.width)
-    own = runs[(runs.method == name) & (runs.trained_on == "mixed") & (runs.variant == "")]
     metric = results.metric("miou")
     mean = statistics.interval(results.matrices[name], metric)
     worst = statistics.interval(results.matrices[name], metric, over="worst")
@@ -127,7 +132,7 @@ def method_row(results: Results, runs: pd.DataFrame, name: str) -> dict[str, obj
         "scenes": mean.scenes,
         **{f"miou_{part}": getattr(mean, part) for part in ("mean", "low", "high")},
         **{f"worst_{part}": getattr(worst, part) for part in ("mean", "low", "high")},
-        "parameters": own.parameters.iloc[0],
+        "parameters": cost.parameters(model),
         "multiply_adds": cost.multiply_adds(model, budget.size),
     }
 

@@ -38,16 +38,32 @@ def tables(
     main, dimmed = whole(compared, SUITE), whole(compared, DIMMED)
     asked = [r for r in tested[SUITE] if plain(r)]
     found["reliance"] = kept.join(before.get("reliance"), reliance.table(asked) if asked else None)
-    found[DIMMED] = kept.fuller(before.get(DIMMED), exposures(dimmed) if dimmed else None, kept.METHOD)
+    found[DIMMED] = of_all_seeds(
+        kept.fuller(before.get(DIMMED), exposures(dimmed) if dimmed else None, kept.METHOD), results
+    )
     found["hardening"] = kept.fuller(
         before.get("hardening"), hardening(tested[SUITE]) if tested[SUITE] else None, kept.METHOD
     )
     if found[SUITE] is not None:
         own = intervals(main) if main else None
-        sure = kept.fuller(before.get("robustness"), own, kept.METHOD)
-        sure = sure[sure.method.isin(list(results.matrices))] if len(sure) else sure
+        sure = of_all_seeds(kept.fuller(before.get("robustness"), own, kept.METHOD), results)
         found["robustness"] = per_method(found[SUITE], results, sure) if len(sure) else None
     return {name: table for name, table in found.items() if table is not None and len(table)}
+
+
+def of_all_seeds(table: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """Return rows of compared methods that rest on all their seeds; where none does, those of all compared methods.
+
+    As in ``whole``, for rows that were made on several machines. Who is left out is said.
+    """
+    if not len(table):
+        return table
+    there = table[table.method.isin(list(results.matrices))]
+    full = there[there.seeds == there.method.map(lambda name: len(results.seeds[name]))]
+    if 0 < len(full) < len(there):
+        names = ", ".join(sorted(set(there.method) - set(full.method)))
+        print(f"not in the tables of robustness, which need all seeds tested on one machine: {names}")
+    return full if len(full) else there
 
 
 def has(record: Record, conditions: str) -> bool:
@@ -70,8 +86,6 @@ def per_method(tested: pd.DataFrame, results: Results, sure: pd.DataFrame) -> pd
 
     Scores are those of the suite's table, where rows can be that were measured on another machine.
     """
-    full = sure[sure.seeds == sure.method.map(lambda name: len(results.seeds.get(name, ())))]
-    sure = full if len(full) else sure  # as in ``whole``: not beside intervals that know less
     plain_rows = tested[(tested.variant == "") & (tested.trained_on == "mixed")]
     names = tuple(dict.fromkeys(plain_rows.condition))
     values = {
@@ -118,7 +132,7 @@ def exposures(found: Sequence[Record]) -> pd.DataFrame:
             score = statistics.interval(x[:, :, [place]], metric_of(found))
             rows.append(
                 first
-                | {"exposure": -stop, "miou": score.mean, "low": score.low, "high": score.high}
+                | {"exposure": 0.0 - stop, "miou": score.mean, "low": score.low, "high": score.high}
                 | {"seeds": score.seeds, "scenes": score.scenes}
             )
     return pd.DataFrame(rows)

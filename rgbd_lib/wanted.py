@@ -8,7 +8,7 @@ from rgbd_lib import kept, methods, paths, sweeps
 from rgbd_lib.conditions import SETS
 from rgbd_lib.errors import UserError, unknown
 from rgbd_lib.profiles import profile
-from rgbd_lib.runs import DEFAULT_DATA, Run
+from rgbd_lib.runs import DEFAULT_DATA, Run, find
 
 LIGHTINGS = "lightings"
 
@@ -68,11 +68,19 @@ class Wanted:
         return [Run(name, self.profile, self.seeds[0], self.lightings[0], self.data) for name in self.methods]
 
     def spared(self, parts: Collection[str]) -> list[Run]:
-        """Return the runs that the tables hold already, made and tested by this code from these data, and no card needs."""
+        """Return the runs that the tables hold already, made and tested by this code from these data.
+
+        Those whose weights a method card or a student needs are not among them.
+        """
         if self.afresh:
             return []
-        needed = {r.id for run in self.shown() for r in with_required(run)} if "notebooks" in parts else ()
-        return [run for run in self.runs() if run.id not in needed and kept.holds(run, self.conditions)]
+        cards = self.shown() if "notebooks" in parts else []
+        known = {run.id for run in self.runs() if kept.holds(run, self.conditions)}
+        trained = [run for run in self.runs() if run.id not in known and find(run) is None]
+        needed = {
+            r.id for run in [*cards, *trained] for r in with_required(run)
+        }  # students need teachers' weights
+        return [run for run in self.runs() if run.id in known - needed]
 
 
 def with_required(run: Run) -> list[Run]:

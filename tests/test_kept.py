@@ -5,6 +5,7 @@ import pytest
 
 from rgbd_lib import kept, stored
 from rgbd_lib.errors import UserError
+from rgbd_lib.runs import Run
 from tests.test_stored import SCENES, marks, record
 
 FIXED = {"profile": "laptop", "data": "made 01234567", "synthetic": True, "variant": ""}
@@ -70,6 +71,50 @@ def test_matrices_of_runs_that_are_elsewhere_stay(tmp_path, monkeypatch):
     assert not (place / stored.VARIANTS).exists()
 
 
+def trainings(*runs: tuple[str, int, str, str, float]) -> pd.DataFrame:
+    found = pd.DataFrame(runs, columns=["method", "seed", "trained_on", "run", "miou_mean"])
+    return found.assign(val_miou_best=found.miou_mean, miou_mean_last=found.miou_mean, **FIXED)
+
+
+def test_all_rows_of_a_run_come_from_one_network(capsys):
+    """Retrained by other code, or to other numbers: what was measured of the old network goes everywhere."""
+    before = {
+        "runs": trainings(
+            ("rgb", 0, "mixed", "a", 0.1), ("mid", 0, "mixed", "b", 0.2), ("mid", 0, "3", "c", 0.3)
+        ),
+        "suite": rows(("rgb", 0, "mixed", 0.1), ("mid", 0, "mixed", 0.2), ("mid", 0, "3", 0.3)),
+        "dimmed": pd.DataFrame({"method": ["rgb", "mid"], "seeds": [1, 1]}),
+        "hardening": pd.DataFrame({"method": ["rgb", "mid"], "variant": ["x=1", "x=1"], "seeds": [1, 1]}),
+    }
+
+    def left(*runs):
+        found = kept.without_remade(before, trainings(*runs))
+        return [list(found[name].method) for name in ("suite", "dimmed", "hardening")]
+
+    whole = [["rgb", "mid", "mid"], ["rgb", "mid"], ["rgb", "mid"]]
+    assert left(("mid", 0, "mixed", "b", 0.2 + 1e-9)) == whole  # the network that the tables know, six digits
+    assert left(("early", 0, "mixed", "d", 0.2)) == whole
+    assert not capsys.readouterr().out
+    assert left(("mid", 0, "mixed", "edited", 0.2)) == [["rgb", "mid"], ["rgb"], ["rgb"]]
+    assert left(("mid", 0, "mixed", "b", 0.25)) == [["rgb", "mid"], ["rgb"], ["rgb"]]
+    assert left(("mid", 0, "3", "edited", 0.3)) == [["rgb", "mid"], ["rgb", "mid"], ["rgb", "mid"]]
+    assert "trained anew: mid 0 3; old rows go from suite" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_sum_over_seeds_holds_plain_runs_with_all_seeds(seeds, tmp_path, monkeypatch):
+    monkeypatch.setenv("RGBD_RESULTS", str(tmp_path))
+    monkeypatch.setattr(Run, "id", "known")
+    place = tmp_path / "laptop"
+    place.mkdir()
+    trainings(("mid", 0, "mixed", "known", 0.1)).to_csv(place / "runs.csv", index=False)
+    pd.DataFrame({"method": ["mid"], "seeds": [seeds]}).to_csv(place / "dimmed.csv", index=False)
+    assert kept.holds(Run("mid", "laptop"))
+    assert kept.holds(Run("mid", "laptop"), ["dimmed"]) == (seeds == 3)
+    assert not kept.holds(Run("mid", "laptop", lighting="3"), ["dimmed"])
+    assert not kept.holds(Run("mid", "laptop"), ["suite"])
+
+
 def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
     path = tmp_path / "runs.csv"
     path.write_text("before")
@@ -97,11 +142,10 @@ def test_a_broken_table_is_named_before_anything_is_lost(tmp_path):
     assert kept.tables(tmp_path, "made 01234567") == {}
 
 
-@pytest.mark.parametrize("column", ["seeds", "miou"])
-def test_numbers_come_back_as_they_were_written(tmp_path, column):
+def test_numbers_come_back_as_they_were_written(tmp_path):
     table = rows(("rgb", 0, "mixed", 1 / 3)).assign(seeds=12345678)
     table.to_csv(tmp_path / "a.csv", index=False, float_format=kept.FLOAT)
     back = kept.read(tmp_path / "a.csv")
-    assert kept.as_written(table[column]).tolist() == kept.as_written(back[column]).tolist()
+    assert kept.as_written(table.miou).tolist() == back.miou.tolist()
     back.to_csv(tmp_path / "b.csv", index=False, float_format=kept.FLOAT)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()

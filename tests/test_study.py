@@ -17,7 +17,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from typer.testing import CliRunner
 
-from rgbd_lib import batch, methods, notebook_source, notebooks, paths, runs, study, tables
+from rgbd_lib import batch, kept, methods, notebook_source, notebooks, paths, runs, study, tables
 from rgbd_lib.__main__ import app
 from rgbd_lib.errors import UserError
 from rgbd_lib.ledger import Ledger, content
@@ -335,11 +335,40 @@ def test_what_the_tables_hold_need_not_be_made_again(home, monkeypatch):
         )  # a method card shows what a network does
         assert "\n0 of 4 done" in batch.plan_text(replace(asked, afresh=True), "runs")
         assert "\n0 of 4 done" in batch.plan_text(replace(asked, conditions=("suite",)), "runs")
-        monkeypatch.setattr("rgbd_lib.identity.method_code", lambda *_: "edited")
+        student = batch.plan_text(replace(asked, methods=("rgb", "primkd"), conditions=()), "runs")
+        assert "to do  rgb seed 70 mixed " in student  # it needs its teacher's weights
+        (folder / "runs.csv").unlink()
         assert "\n0 of 4 done" in batch.plan_text(asked, "runs")
     finally:
         shutil.rmtree(home / "results" / "runs", ignore_errors=True)
         (home / "results" / "elsewhere").rename(home / "results" / "runs")
+    tables.write("smoke")  # a table that was deleted is no reason to fail
+    own = replace(asked.runs()[0], data=str(other_data(home)))
+    study.make_run(own)
+    tables.write("smoke")
+    assert len(set(tables.read("smoke", "runs").data)) == 1  # no table mixes two data sets
+
+
+def test_what_was_measured_of_an_edited_method_does_not_count(home, monkeypatch):
+    asked = Wanted.parse("smoke", "rgb", "71", "mixed", "data", "missing")
+    batch.study(asked, only="runs", jobs=0)
+    folder = tables.write("smoke")
+    assert kept.holds(asked.runs()[0], ["missing"])
+    with monkeypatch.context() as patch:
+        patch.setattr("rgbd_lib.identity.method_code", lambda *_: "edited")
+        asked = Wanted.parse("smoke", "rgb", "71", "mixed", "data", "missing")
+        assert "\n0 of 2 done" in batch.plan_text(asked, "runs")
+        study.make_run(asked.runs()[0])  # trained again, not tested again
+        tables.write("smoke")
+        assert 71 not in set(pd.read_csv(folder / "missing.csv").seed)
+        assert "1 of 2 done" in batch.plan_text(asked, "runs")
+
+
+def other_data(home):
+    """Return data of another identity in the same layout."""
+    from rgbd_lib.datasets.synthetic import write
+
+    return write(home / "other", scenes=24, size=(96, 128), seed=5, progress=False)
 
 
 def done_runs(home):

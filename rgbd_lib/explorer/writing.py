@@ -89,7 +89,9 @@ def take_over(old: Path, index: Mapping[str, object], target: Path) -> list[dict
     except UserError:  # nothing there, or nothing that can be used
         return []
     before = json.loads((old / store.INDEX).read_text(encoding="utf-8"))
-    if any(before[part] != json.loads(json.dumps(index[part])) for part in before if part != "methods"):
+    other = [p for p in before if p != "methods" and before[p] != json.loads(json.dumps(index.get(p)))]
+    if other:
+        print(f"{old}: {len(before['methods'])} methods make room, stored with other {', '.join(other)}")
         return []
     made = {row["name"] for row in index["methods"]}
     rows = [row for row in before["methods"] if row["name"] not in made and row["name"] in registry.names()]
