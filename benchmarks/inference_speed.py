@@ -59,7 +59,7 @@ def main() -> None:
     arguments.add_argument("--device", default="auto")
     chosen = arguments.parse_args()
     torch.set_num_threads(chosen.threads)
-    on = machine.choose(chosen.device, compiled=False)
+    on = machine.choose(chosen.device)
     names = chosen.methods.split(",")
     benches = {name: Bench(name, chosen.width, on) for name in dict.fromkeys(["rgb", *names])}
     print(f"{on}; width {chosen.width}, {chosen.repeats} repeats in turn")

@@ -134,7 +134,7 @@ def main() -> None:
     chosen = arguments.parse_args()
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
-    on = machine.choose(chosen.device, chosen.precision, compiled=False)
+    on = machine.choose(chosen.device, chosen.precision)
     size = tuple(int(x) for x in chosen.size.split("x"))
     wanted = methods.names() if chosen.methods == "all" else chosen.methods.split(",")
     print(

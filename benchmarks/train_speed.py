@@ -3,7 +3,7 @@
 ``plain``  what a straightforward script does: decode PNGs and augment image by image, float32, NCHW, Dice from
            one-hot tensors, unfused AdamW. It runs in a process of its own, without the loop's memory settings.
 ``bare``   forward, backward and optimizer step on one constant batch, with all of the loop's own settings:
-           what no data preparation could beat.
+           what no data preparation could beat. On a GPU both are recorded as a graph.
 ``pair``   two trainings side by side on one thread each, as the study runs them on two cores; their sum.
 ``peak``   the bare step's arithmetic (forward and backward, no optimizer) as a share of what one large matrix
            product reaches on the same device in the same precision: no way of writing the loop gets past 100 %.
@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import v2
 
-from rgbd_lib import machine, methods
+from rgbd_lib import cuda, machine, methods
 from rgbd_lib.datasets.batches import Batches, normalise, statistics
 from rgbd_lib.datasets.cache import open_cache
 from rgbd_lib.datasets.open import open_dataset
@@ -34,7 +34,6 @@ from rgbd_lib.datasets.synthetic import write
 from rgbd_lib.material import Material
 from rgbd_lib.methods import Target
 from rgbd_lib.recipe import Recipe
-from rgbd_lib.training import Trainer
 
 STEPS = 9  # of the loop and of the bare step, in turn; their medians are compared
 
@@ -106,10 +105,11 @@ def rate(work, images: int, repeats: int, device: str) -> float:
 def loop_rates(name: str, material: Material, recipe: Recipe, chosen: machine.Machine) -> tuple[float, float]:
     """Return images/s of the loop with its data, and of the bare step, in alternating order."""
     model = methods.build(name, material.classes, width=recipe.width)
+    kind = cuda.trainer(chosen, recipe)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(model, material, recipe, chosen, seed=0, folder=Path(folder))
+        trainer = kind(model, material, recipe, chosen, seed=0, folder=Path(folder))
     trainer.model.train()
-    trainer.batches = Batches(
+    batches = Batches(
         material.cache,
         material.splits["train"],
         material.lightings,
@@ -119,6 +119,7 @@ def loop_rates(name: str, material: Material, recipe: Recipe, chosen: machine.Ma
         augment=trainer.batches.augment,
         drop_last=True,
     )
+    trainer.batches = cuda.Ahead(batches) if kind is cuda.GraphTrainer else batches
     stream = (sample for epoch in range(10**6) for sample in trainer.batches.epoch(epoch))
     constant = next(stream)
     inputs = normalise(constant, material.stats)
@@ -136,13 +137,21 @@ def loop_rates(name: str, material: Material, recipe: Recipe, chosen: machine.Ma
         trainer.optimizer.zero_grad(set_to_none=True)
 
     def loop(_: int) -> None:
-        trainer.step(next(stream))
+        for _ in range(steps):
+            trainer.step(next(stream))
 
+    def recorded(_: int) -> None:
+        for _ in range(steps):
+            trainer.recording.graph.replay()
+
+    # A step on a GPU is too short to be timed alone, and every so often it makes the samples of the next ones.
+    steps = 40 if chosen.kind == "cuda" else 1
     for work in (loop, bare, loop, bare):  # memory and compiled kernels are there from now on
         work(0)
+    bare = recorded if getattr(trainer, "recording", None) else bare
     spent = [(seconds(loop, chosen.device), seconds(bare, chosen.device)) for _ in range(STEPS)]
     of_loop, of_bare = np.median(spent, axis=0)  # in turn, so that a drifting machine touches both
-    return recipe.batch / float(of_loop), recipe.batch / float(of_bare)
+    return steps * recipe.batch / float(of_loop), steps * recipe.batch / float(of_bare)
 
 
 def flops_per_image(name: str, size: tuple[int, int]) -> float:
@@ -182,7 +191,7 @@ def own_rates(
     positions = np.arange(len(cache.scenes))
     splits = {"train": positions, "val": positions[:4], "test": positions[:4]}
     material = Material(data, cache, splits, tuple(range(len(data.lightings))), statistics(cache, positions))
-    recipe = replace(Recipe.of("full"), size=size, batch=batch, width=1.0)
+    recipe = replace(Recipe.of("frame"), size=size, batch=batch, width=1.0)
     return loop_rates(name, material, recipe, machine.choose(device))
 
 
@@ -209,8 +218,10 @@ def main() -> None:
         folder = Path(place)
         data = open_dataset(write(folder / "synth", scenes=chosen.scenes, size=(480, 640), progress=False))
         open_cache(data, size, folder=folder / "cache", progress=False)
-        for name in chosen.methods.split(","):
-            with ProcessPoolExecutor(2, get_context("spawn"), max_tasks_per_child=1) as pool:
+        # The loop's memory settings stay with its process; on a GPU there are none, and starting takes long.
+        lives = {"max_tasks_per_child": 1} if on.kind == "cpu" else {}
+        with ProcessPoolExecutor(2 if lives else 1, get_context("spawn"), **lives) as pool:
+            for name in chosen.methods.split(","):
                 common = (name, folder, size)
                 plain = pool.submit(plain_rate, *common, chosen.batch, chosen.repeats, on.device).result()
                 loop, bare = pool.submit(own_rates, *common, chosen.batch, on.device).result()
@@ -218,14 +229,14 @@ def main() -> None:
                 if on.kind == "cpu":
                     two = [pool.submit(own_rates, *common, chosen.pair_batch, on.device, 1) for _ in range(2)]
                     pair = sum(future.result()[0] for future in two)
-            ratios = (loop / plain, loop / bare, pair / plain)
-            share = bare * flops_per_image(name, size) / peak
-            print(
-                f"{name:<12}"
-                + "".join(f"{value:>12.2f}" for value in (plain, bare, loop, pair))
-                + f"{ratios[0]:>11.2f}x{ratios[1]:>12.1%}{ratios[2]:>11.2f}x{share:>12.0%}",
-                flush=True,
-            )
+                ratios = (loop / plain, loop / bare, pair / plain)
+                share = bare * flops_per_image(name, size) / peak
+                print(
+                    f"{name:<12}"
+                    + "".join(f"{value:>12.2f}" for value in (plain, bare, loop, pair))
+                    + f"{ratios[0]:>11.2f}x{ratios[1]:>12.1%}{ratios[2]:>11.2f}x{share:>12.0%}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

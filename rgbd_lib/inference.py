@@ -43,7 +43,7 @@ class Predictor:
         self.names: list[str] = info["data"]["classes"]
         self.background: int | None = info["data"]["background"]
         self.statistics = Statistics(**info["statistics"])
-        self.machine = machine.choose(device, info["recipe"]["precision"], compiled=False)
+        self.machine = machine.choose(device, info["recipe"]["precision"])
         self.size = size or tuple(info["recipe"]["size"])
         self.crop = tuple(info["recipe"]["crop"])
         self.model: nn.Module = self.record.model(device=self.machine.device)

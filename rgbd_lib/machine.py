@@ -36,12 +36,16 @@ class Machine:
         return torch.autocast(self.kind, torch.bfloat16, enabled=self.precision == "bf16")
 
     def __str__(self) -> str:
+        what = f" ({torch.cuda.get_device_name(self.device)})" if self.kind == "cuda" else ""
         threads = f", {torch.get_num_threads()} threads" if self.kind == "cpu" else ""
-        return f"{self.device}, {self.precision}{threads}{', compiled' if self.compiled else ''}"
+        return f"{self.device}{what}, {self.precision}{threads}{', compiled' if self.compiled else ''}"
 
 
-def choose(device: str = "auto", precision: str = "auto", compiled: bool | None = None) -> Machine:
-    """Return the best this machine offers, or what was asked for."""
+def choose(device: str = "auto", precision: str = "auto", compiled: bool = False) -> Machine:
+    """Return the best this machine offers, or what was asked for.
+
+    ``compiled`` asks for ``torch.compile``, which takes longer to begin than a run of the study takes on a GPU.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.mps.is_available() else "cpu"
     try:
@@ -58,8 +62,6 @@ def choose(device: str = "auto", precision: str = "auto", compiled: bool | None 
         raise unknown("precision", precision, PRECISIONS)
     if precision == "auto":
         precision = "bf16" if gains_from_bf16(device) else "fp32"
-    if compiled is None:
-        compiled = device.startswith("cuda")
     if device == "cpu":
         keep_freed_memory()
     return Machine(device, precision, compiled)

@@ -18,7 +18,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from rgbd_lib import checkpoint, distributed, evaluation, identity, machine, material, methods, paths
+from rgbd_lib import checkpoint, cuda, distributed, evaluation, identity, machine, material, methods, paths
 from rgbd_lib.errors import UserError
 from rgbd_lib.methods.initialise import start_at_prior
 from rgbd_lib.recipe import Recipe
@@ -162,7 +162,7 @@ def train(
     run: Run,
     *,
     device: str = "auto",
-    compiled: bool | None = None,
+    compiled: bool = False,
     quiet: bool = False,
     tensorboard: bool = False,
 ) -> Record:
@@ -184,7 +184,8 @@ def train(
         if not quiet and distributed.rank() == 0:
             print(f"{run.id}: {chosen}; {len(data.splits['train'])} scenes of {data.dataset.name}")
         model = build(run, data, teachers, chosen.device)
-        trainer = Trainer(model, data, run.recipe, chosen, seed=run.seed, folder=run.folder)
+        kind = cuda.trainer(chosen, run.recipe)
+        trainer = kind(model, data, run.recipe, chosen, seed=run.seed, folder=run.folder)
         begun = time.time()
         history = trainer.run(quiet=quiet, tensorboard=tensorboard, title=run.id)
         if distributed.rank() == 0:
@@ -266,7 +267,7 @@ def evaluate(
         if not path.exists() and record.best_is_last:
             take_over(run.folder, conditions, weights)
         if not path.exists():
-            chosen = machine.choose(device, run.recipe.precision, compiled=False)
+            chosen = machine.choose(device, run.recipe.precision)
             scores = evaluation.evaluate(
                 record.model(weights, chosen.device),
                 run.material(),

@@ -1,0 +1,213 @@
+"""Training on a CUDA device, which would spend most of a small network's time waiting to be told what to do.
+
+The loop is ``training.Trainer``'s, and so is every number but for rounding. Three things are done in other portions:
+a step is recorded once as a CUDA graph and then started as a whole; the samples of many steps are gathered and
+augmented at once; the validation scenes stay on the device, normalised, as one batch. Checkpoints are written every few
+seconds instead of every epoch, which may last a few hundredths of one.
+"""
+
+import copy
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from rgbd_lib import checkpoint, distributed
+from rgbd_lib.datasets.base import Sample
+from rgbd_lib.datasets.batches import Batches, normalise
+from rgbd_lib.machine import Machine
+from rgbd_lib.metrics import confusions, miou
+from rgbd_lib.progress import Progress
+from rgbd_lib.recipe import Recipe
+from rgbd_lib.training import Trainer
+
+AHEAD = 2**23  # pixels whose samples are made at once
+WARM_UP = 3  # steps before the recording: they fill the optimizer's state and the libraries' workspaces
+PATIENCE = 15.0  # seconds between two checkpoints: what a killed run may lose
+BEST = "best.safetensors"
+
+
+def trainer(machine: Machine, recipe: Recipe) -> type[Trainer]:
+    """Return the kind of trainer that suits a machine; RGBD_CUDA_GRAPHS=off asks for the plain one everywhere."""
+    plain = machine.kind != "cuda" or machine.compiled or distributed.world() > 1 or recipe.ema
+    return Trainer if plain or os.environ.get("RGBD_CUDA_GRAPHS") == "off" else GraphTrainer
+
+
+class Ahead:
+    """The batches of ``Batches``, gathered and augmented many at a time."""
+
+    def __init__(self, batches: Batches, pixels: int = AHEAD) -> None:
+        self.batches, self.augment = batches, batches.augment
+        height, width = batches.store.host[0].shape[1:3]
+        self.many = copy.copy(batches)
+        self.many.batch = batches.batch * max(1, pixels // (batches.batch * height * width))
+        self.many.drop_last = False
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return len(self.batches)
+
+    def epoch(self, e: int) -> Iterator[Sample]:
+        """Yield the batches of epoch ``e``."""
+        parts = (part for sample in self.many.epoch(e) for part in sample.parts(self.batches.batch))
+        return islice(parts, len(self))
+
+
+@dataclass
+class Recording:
+    """A step as a graph: it reads ``sample``, whatever is copied there, and leaves its loss in ``loss``."""
+
+    graph: torch.cuda.CUDAGraph
+    sample: Sample
+    loss: Tensor
+
+    def replay(self, sample: Sample) -> Tensor:
+        """Make the step with another sample; return its loss."""
+        for name, place in vars(self.sample).items():
+            place.copy_(getattr(sample, name), non_blocking=True)
+        self.graph.replay()
+        return self.loss.clone()
+
+
+class GraphTrainer(Trainer):
+    """Trains as its parent does, in larger portions."""
+
+    def __init__(self, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)
+        self.batches = Ahead(self.batches)
+        self.steps = 0  # made in this sitting
+        self.recording: Recording | None = None
+        self.validation: list[tuple[Tensor, Tensor, Tensor]] = []  # rgb, depth, label
+        self.best_model: nn.Module | None = None  # waits to be written
+        self.written = time.monotonic()
+
+    def make_optimizer(self) -> Optimizer:
+        """Return the parent's optimizer with its rate and its count on the device, where a graph can read them."""
+        if self.machine.kind != "cuda":
+            return super().make_optimizer()
+        rate = torch.tensor(self.recipe.lr, device=self.machine.device)
+        return AdamW(
+            self.model.parameters(),
+            lr=rate,
+            weight_decay=self.recipe.weight_decay,
+            fused=True,
+            capturable=True,
+        )
+
+    # -- one step ---------------------------------------------------------------------------------
+
+    def step(self, sample: Sample) -> Tensor:
+        """Make one optimizer step: the first ones as the parent does, then by the recording."""
+        self.steps += 1
+        usual = len(sample.label) == self.recipe.batch
+        if self.machine.kind != "cuda" or self.steps <= WARM_UP or not usual:
+            return super().step(sample)
+        if self.recording is None:
+            self.recording = self.record(sample)
+        loss = self.recording.replay(sample)
+        self.schedule.step()
+        return loss
+
+    def record(self, sample: Sample) -> Recording:
+        """Write down what a step does, without doing it."""
+        place = Sample(**{name: value.clone() for name, value in vars(sample).items()})
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            loss = self.update(place)
+        return Recording(graph, place, loss)
+
+    def update(self, sample: Sample) -> Tensor:
+        """Change the weights by one batch; nothing here waits for the device or depends on what is in the batch."""
+        share = 1 / len(sample.label)
+        loss = sum(self.backward(part, share * len(part.label)) for part in sample.parts(self.micro))
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip, foreach=True)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss
+
+    def scene_class(self, sample: Sample) -> Tensor | None:
+        """Return the scene class of each image, from a table that is on the device already."""
+        known = self.material.dataset.scene_classes
+        if not known:
+            return None
+        if not hasattr(self, "scene_classes"):
+            names = self.material.cache.scenes
+            self.scene_classes = torch.tensor([known[s] for s in names], device=sample.scene.device)
+        return self.scene_classes[sample.scene]
+
+    # -- one epoch --------------------------------------------------------------------------------
+
+    def epoch(self, number: int, progress: Progress) -> dict[str, float]:
+        """Train one pass over the scenes, then score the validation split."""
+        row = super().epoch(number, progress)
+        return row | {"lr": float(row["lr"])}
+
+    @torch.inference_mode()
+    def validate(self) -> float:
+        """Return the strict mIoU over the validation scenes, each under a fixed few of the training lightings."""
+        self.model.eval()
+        self.validation = self.validation or list(self.shown())
+        matrix = 0
+        for rgb, depth, label in self.validation:
+            with self.machine.autocast():
+                scores = self.model(rgb, depth).logits
+            matrix = matrix + confusions(label, scores.argmax(1), self.material.classes).sum(0)
+        return float(miou(matrix.cpu().numpy()))
+
+    def shown(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield the validation scenes under the lightings that the parent shows them in: inputs and labels."""
+        positions, lights = self.material.splits["val"], self.material.lightings
+        turns, half = min(self.recipe.val_lights, len(lights)), max(1, len(lights) // 2)
+        pairs = torch.tensor(
+            [
+                (position, lights[(i + turn * half) % len(lights)])
+                for turn in range(turns)
+                for i, position in enumerate(positions)
+            ]
+        )
+        for part in pairs.split(8 * self.recipe.batch):
+            sample = self.batches.batches.store.gather(*part.numpy().T)
+            yield *normalise(sample, self.material.stats), sample.label
+
+    # -- the whole run ----------------------------------------------------------------------------
+
+    def run(self, **options: object) -> pd.DataFrame:
+        """Train to the last epoch, from the last checkpoint if there is one; return the history."""
+        history = super().run(**options)
+        self.write_best()
+        self.recording, self.validation = None, []  # their memory is for the next run
+        return history
+
+    def keep(self, name: str) -> None:
+        """Remember the best weights on the device; write all others."""
+        if name != BEST:
+            super().keep(name)
+        elif self.best_model is None:
+            self.best_model = copy.deepcopy(self.model)
+        else:
+            self.best_model.load_state_dict(self.model.state_dict())
+
+    def write_best(self) -> None:
+        """Write the best weights so far."""
+        if self.best_model is not None:
+            checkpoint.save_weights(self.best_model, self.folder / BEST)
+
+    def save(self) -> None:
+        """Write a checkpoint, and the best weights so far before it, if the last one is some seconds old."""
+        if time.monotonic() - self.written >= PATIENCE:
+            self.write_best()
+            super().save()
+            self.written = time.monotonic()
+
+    def resume(self) -> None:
+        """Take up the last checkpoint, if there is one; the rate goes back to the device."""
+        super().resume()
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"] = group["lr"].to(self.machine.device)
