@@ -60,7 +60,13 @@ def _tree(module: str) -> tuple[str, frozenset[str]]:
             node, clean=False
         ):
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(tree), imports(tree) - NEUTRAL
+    return statements(tree), imports(tree) - NEUTRAL
+
+
+def statements(tree: ast.AST) -> str:
+    """Return a tree as text, the same in every version of Python: later ones have more fields, and leave empty ones out."""
+    text = ast.dump(tree, show_empty=True) if sys.version_info >= (3, 13) else ast.dump(tree)
+    return text.replace(", type_params=[]", "")
 
 
 def imports(tree: ast.AST) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """A run's identity follows the code that determines it, and nothing else."""
 
+import ast
 import shutil
 
 import pytest
@@ -75,3 +76,15 @@ def test_the_progress_bar_is_no_part_of_any_identity():
 def test_digest_ignores_the_order_of_keys():
     assert identity.digest({"a": 1, "b": (2, 3)}) == identity.digest({"b": [2, 3], "a": 1})
     assert identity.digest({"a": 1}) != identity.digest({"a": 2})
+
+
+def test_statements_read_the_same_in_every_version_of_python():
+    tree = ast.parse("class A:\n    def f(self, x=1, *y) -> int:\n        return f'{x!r:>{3}}'\n")
+    assert identity.statements(tree) == (
+        "Module(body=[ClassDef(name='A', bases=[], keywords=[], body=[FunctionDef(name='f', args=arguments("
+        "posonlyargs=[], args=[arg(arg='self'), arg(arg='x')], vararg=arg(arg='y'), kwonlyargs=[], kw_defaults=[], "
+        "defaults=[Constant(value=1)]), body=[Return(value=JoinedStr(values=[FormattedValue(value=Name(id='x', "
+        "ctx=Load()), conversion=114, format_spec=JoinedStr(values=[Constant(value='>'), FormattedValue(value="
+        "Constant(value=3), conversion=-1)]))]))], decorator_list=[], returns=Name(id='int', ctx=Load()))], "
+        "decorator_list=[])], type_ignores=[])"
+    )
