@@ -33,7 +33,9 @@ PROFILES = {
     "quick": Profile("quick", (48, 128), TABLE, 0.25, 16, 8, 8e-3, 160, (0,), HARD),
     "laptop": Profile("laptop", (64, 160), TABLE, 0.25, 60, 8, 6e-3, None, (0, 1, 2), HARD),
     "overnight": Profile("overnight", (64, 160), TABLE, 0.25, 240, 8, 6e-3, None, (0, 1, 2), HARD),
-    "full": Profile("full", (96, 256), TABLE, 0.5, 240, 16, 4e-3, None, (0, 1, 2), HARD),
+    "full": Profile(
+        "full", (96, 256), TABLE, 0.5, 150, 16, 6e-3, None, (0, 1, 2), HARD
+    ),  # a 240x320 frame's pixels
     "frame": Profile("frame", (240, 320), WHOLE, 1.0, 120, 16, 1e-3, None, (0, 1, 2)),
 }
 

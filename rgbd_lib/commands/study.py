@@ -9,7 +9,9 @@ from rgbd_lib.errors import unknown
 
 
 def study(
-    profile: Annotated[str, typer.Option(help="Budget: smoke, quick, laptop, overnight or full.")] = "quick",
+    profile: Annotated[
+        str, typer.Option(help="Budget: smoke, quick, laptop, overnight, full or frame.")
+    ] = "quick",
     methods: Annotated[str, typer.Option(help="all, none, or names separated by commas.")] = "all",
     seeds: Annotated[str, typer.Option(help="0-2 or 0,3,5; default: the profile's.")] = "",
     lightings: Annotated[

@@ -9,7 +9,7 @@ from rgbd_lib.errors import UserError
 
 Method = Annotated[str, typer.Option(help="A fusion method; `rgbd methods` lists them.")]
 ProfileName = Annotated[
-    str, typer.Option("--profile", help="Budget: smoke, quick, laptop, overnight or full.")
+    str, typer.Option("--profile", help="Budget: smoke, quick, laptop, overnight, full or frame.")
 ]
 Seed = Annotated[int, typer.Option(help="Seed of initialisation, batches and augmentation.")]
 Lighting = Annotated[str, typer.Option(help="Trained on: mixed, one (3), several (1,3) or all-but-3.")]
