@@ -7,7 +7,7 @@ from itertools import combinations
 import pandas as pd
 
 from rgbd_lib import methods, metrics, paths, statistics, stored, tables
-from rgbd_lib.profiles import PROFILES
+from rgbd_lib.profiles import PROFILES, smaller
 from rgbd_lib.profiles import profile as profile_of
 from rgbd_lib.statistics import signed
 
@@ -63,8 +63,14 @@ def missed(profile: str, seeds: pd.Series) -> float:
     return float(lost.groupby("method").mean().mean())
 
 
+def compared(profile: str) -> str:
+    """Return the largest profile up to this one that is stored at two lengths; this one where none is."""
+    return next((name for name in (profile, *smaller(profile)) if not table(name).empty), profile)
+
+
 def sentence(profile: str) -> str:
-    """Return what the longer training changes: scores, their order, and classes that nobody finds."""
+    """Return what longer training changes: scores, their order, and classes that nobody finds."""
+    profile = compared(profile)
     found = table(profile)
     if found.empty:
         return "No method was trained for another length: what another budget would change is not known."
@@ -80,9 +86,9 @@ def sentence(profile: str) -> str:
     short, long = found.short_epochs.iloc[0], found.long_epochs.iloc[0]
     lost = [missed(name, found.seeds) for name in (shorter(profile), profile)]
     return (
-        f"With {long} epochs instead of {short} ({seed_text(found.seeds)}, {len(found)} methods) scores change by "
-        f"{signed(gain.min())} to {signed(gain.max())} points, **{swapped}** of {len(pairs)} pairs change their order, "
-        f"{place}, and a method misses {lost[1]:.1f} classes wholly instead of {lost[0]:.1f}."
+        f"With {long} epochs instead of {short} (profile {profile}, {seed_text(found.seeds)}, {len(found)} methods) "
+        f"scores change by {signed(gain.min())} to {signed(gain.max())} points, **{swapped}** of {len(pairs)} pairs "
+        f"change their order, {place}, and a method misses {lost[1]:.1f} classes wholly instead of {lost[0]:.1f}."
     )
 
 

@@ -49,7 +49,7 @@ def trained_alike(profile: str, seed: int, wanted: Asked, *, data: str = DEFAULT
     for name in larger(profile):
         if {(method, name) for method, _ in wanted.values()} <= there:
             found = {label: runs.find(one) for label, one in named(wanted, name, seed, data).items()}
-            if all(found.values()):
+            if all(record and record.has_weights for record in found.values()):
                 return found
     return {label: runs.get(one, quiet=True) for label, one in named(wanted, profile, seed, data).items()}
 
@@ -77,13 +77,19 @@ def results(profile: str, methods: Sequence[str], data: str = DEFAULT_DATA) -> R
 
 
 def stored(methods: Sequence[str], least: str = "smoke") -> Results | None:
-    """Return the stored results of the largest profile, down to ``least``, that has all these methods."""
-    for name in larger(least):
-        if (paths.results() / name / "matrices.npz").exists():
-            found = tables.load(name)
-            if set(methods) <= set(found.matrices):
-                return found
-    return None
+    """Return the stored results of the largest profile, down to ``least``, that has all these methods.
+
+    One that has them with all its seeds comes before a larger one that is not finished.
+    """
+    there = [tables.load(n) for n in larger(least) if (paths.results() / n / "matrices.npz").exists()]
+    there = [found for found in there if set(methods) <= set(found.matrices)]
+    return next((found for found in there if finished(found, methods)), there[0] if there else None)
+
+
+def finished(found: Results, methods: Sequence[str]) -> bool:
+    """Whether results have all seeds of their profile for these methods."""
+    seeds = set(profile_of(found.profile).seeds)
+    return all(seeds <= set(found.seeds.get(name, seeds)) for name in methods)
 
 
 def sweep(profile: str, seed: int, wanted: Asked, *, data: str = DEFAULT_DATA) -> Results:

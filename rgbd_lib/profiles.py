@@ -51,3 +51,9 @@ def larger(least: str) -> list[str]:
     """Return the names of the profiles from the largest budget down to this one."""
     names = list(PROFILES)
     return names[names.index(profile(least).name) :][::-1]
+
+
+def smaller(most: str) -> list[str]:
+    """Return the names of the profiles with less budget than this one, the largest first."""
+    names = list(PROFILES)
+    return names[: names.index(profile(most).name)][::-1]

@@ -2,8 +2,10 @@
 
 import re
 
-from rgbd_lib import claims, footprint, headline, lengths, methods, paths, specialists, tables
+from rgbd_lib import claims, footprint, headline, lengths, methods, paths, specialists, stored, tables
 from rgbd_lib.errors import UserError
+from rgbd_lib.profiles import larger, smaller
+from rgbd_lib.profiles import profile as profile_of
 from rgbd_lib.statistics import Results
 
 BEGIN, END = "<!-- results: made by python -m rgbd_lib.readme -->", "<!-- end of results -->"
@@ -17,12 +19,63 @@ def block(profile: str) -> str:
         *headline.sentences(results),
         claims.hypothesis_sentence(results),
         claims.luck_sentence(results),
+        *(headline.agreement(results, tables.load(name)) for name in second(results)),
         lengths.sentence(profile),
         claims.beyond_sentence(results),
         specialists.stored_sentence(),
     ]
     answer = "\n".join(f"- {sentence}" for sentence in said)
-    return "\n\n".join([BEGIN, picture, answer, scores(profile), *waiting(results), END])
+    return "\n\n".join(
+        [BEGIN, picture, answer, scores(profile), *folded(results), *waiting(results), *begun(results), END]
+    )
+
+
+def second(results: Results) -> list[str]:
+    """Return the next smaller profile with results of the same data and another picture or network, if there is one."""
+    alike = lengths.shorter(results.profile)
+    there = [
+        p for p in smaller(results.profile) if (paths.results() / p / stored.MAIN).exists() and p != alike
+    ]
+    return [name for name in there if tables.load(name).data == results.data][:1]
+
+
+def folded(results: Results) -> list[str]:
+    """Return the table of that smaller study, folded."""
+    return [
+        f"<details><summary>The smaller study: profile {name}</summary>\n\n{scores(name)}\n\n</details>"
+        for name in second(results)
+    ]
+
+
+def begun(results: Results) -> list[str]:
+    """Return what larger studies have so far, and their scores seed by seed, folded."""
+    there = [n for n in larger(results.profile)[:-1] if (paths.results() / n / stored.MAIN).exists()]
+    return [text for name in there for text in so_far(tables.load(name))]
+
+
+def so_far(results: Results) -> list[str]:
+    """Return the scores of a study that lacks seeds: too few for intervals that would say much."""
+    table, planned = claims.scores(results), profile_of(results.profile)
+    if table.empty:
+        return []
+    ahead = [methods.get(n).title for n in headline.fused(results) if (table[n] > table.rgb).all()]
+    cells = {methods.get(n).title: [f"{100 * score:.1f}" for score in table[n]] for n in table}
+    head = f"| method | {' | '.join(f'seed {seed}' for seed in table.index)} |\n{'|---' * (1 + len(table))}|"
+    lines = [f"| {name} | {' | '.join(row)} |" for name, row in cells.items()]
+    about = f"{planned.size[0]}x{planned.size[1]} pixels, width {planned.width:g}, {planned.epochs} epochs"
+    data = "Synthetic data" if results.synthetic else f"Data {results.data}"
+    return [
+        f"A larger study has begun: profile {results.profile} ({about}), {len(table)} of {len(planned.seeds)} seeds so "
+        f"far, too few for intervals. Ahead of RGB alone with each of them: {'; '.join(ahead) or 'nobody'}.",
+        "\n".join(
+            [
+                "<details><summary>Its scores, seed by seed</summary>\n",
+                head,
+                *lines,
+                f"\n*{data}, mIoU in %, mean over the lightings.*\n\n</details>",
+            ]
+        ),
+    ]
 
 
 def waiting(results: Results) -> list[str]:

@@ -98,6 +98,11 @@ class Record:
         return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
 
     @property
+    def has_weights(self) -> bool:
+        """Whether the networks are here; a record that was brought from another machine may have scores alone."""
+        return (self.folder / "best.safetensors").exists()
+
+    @property
     def best_is_last(self) -> bool:
         """Whether the epoch that validation chose is the last: then both names mean the same weights."""
         return self.info["validation"]["best_epoch"] == self.info["recipe"]["epochs"] - 1

@@ -109,11 +109,23 @@ def test_it_is_told_by_gains_order_and_classes(here: Path) -> None:
     store(here, "overnight")
     said = lengths.sentence("overnight")
     gains = sorted(100 * x for x in (lengths.table("overnight").long - lengths.table("overnight").short))
-    assert "240 epochs instead of 60 (1 to 2 seeds, 3 methods)" in said
+    assert "240 epochs instead of 60 (profile overnight, 1 to 2 seeds, 3 methods)" in said
     assert f"change by +{gains[0]:.1f} to +{gains[-1]:.1f} points" in said
     assert "**1** of 3 pairs" in said
     assert "Mid fusion takes the first place from Late fusion" in said
     assert f"misses {(2 + 0 + 0) / 3:.1f} classes wholly instead of {(2 + 1 + 1) / 3:.1f}." in said  # no kiwi
+    assert lengths.sentence("full") == said  # stored at one length, if at all: the next smaller that has two
+
+
+def test_the_largest_profile_with_two_lengths_is_compared(here: Path) -> None:
+    assert lengths.compared("full") == "full"  # nothing is
+    store(here, "laptop")
+    store(here, "overnight")
+    assert [lengths.compared(p) for p in ("full", "overnight", "laptop")] == [
+        "overnight",
+        "overnight",
+        "laptop",
+    ]
 
 
 def test_the_figure_draws_both_lengths_and_the_longer_course(here: Path) -> None:

@@ -50,3 +50,39 @@ def test_who_waits_for_seeds_is_named_and_shown_with_the_shorter_training(monkey
     assert readme.waiting(replace(long, profile="overnight")) == []
     monkeypatch.setattr(readme.lengths, "shorter", lambda profile: None)
     assert readme.waiting(replace(long, profile="overnight")) == []
+
+
+def test_the_next_smaller_study_of_the_same_data_is_folded_away(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(readme.paths, "results", lambda: tmp_path)
+    for name in ("laptop", "overnight"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "matrices.npz").touch()
+    here = replace(made({"rgb": 0.5}), profile="full")
+    there = {"overnight": replace(here, profile="overnight"), "laptop": replace(here, data="other")}
+    monkeypatch.setattr(readme.tables, "load", there.__getitem__)
+    monkeypatch.setattr(readme, "scores", lambda profile: f"table of {profile}")
+    assert readme.second(here) == ["overnight"]
+    assert "\n\ntable of overnight\n\n" in readme.folded(here)[0]
+    assert (
+        readme.folded(replace(here, profile="overnight")) == []
+    )  # other data; laptop is its shorter version
+    assert readme.folded(replace(here, profile="smoke")) == []
+
+
+def test_a_larger_study_that_lacks_seeds_is_told_seed_by_seed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(readme.paths, "results", lambda: tmp_path)
+    larger = replace(made({"rgb": 0.5, "depth": 0.4, "mid": 0.6, "late": 0.3}), profile="full", seeds={})
+    monkeypatch.setattr(readme.tables, "load", {"full": larger}.__getitem__)
+    here = replace(larger, profile="overnight")
+    assert readme.begun(here) == []
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "matrices.npz").touch()
+    said, folded = readme.begun(here)
+    assert "profile full (96x256 pixels, width 0.5, 150 epochs), 2 of 3 seeds so far" in said
+    assert said.endswith("Ahead of RGB alone with each of them: Mid fusion.")
+    assert "| method | seed 0 | seed 1 |\n|---|---|---|\n| RGB only | 33.3 | 33.3 |" in folded
+    assert readme.begun(larger) == []  # shown itself
