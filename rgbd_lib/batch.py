@@ -1,13 +1,15 @@
 """The whole study from one call: runs, then tables and figures, then notebooks."""
 
+import math
 import os
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rgbd_lib import paths, workers
 from rgbd_lib.board import Board, duration
 from rgbd_lib.ledger import Ledger
-from rgbd_lib.scheduling import Job, Outcome, Pool
+from rgbd_lib.scheduling import Job, Outcome, Pool, TimeIsUp
 from rgbd_lib.study import (
     CELL_SECONDS,
     Product,
@@ -33,15 +35,17 @@ def study(
     scheduler: str | None = None,
     in_place: bool = True,
     cell_seconds: float = CELL_SECONDS,
+    minutes: float = math.inf,
     board: Board | None = None,
 ) -> Outcome:
-    """Do what is missing of all parts, or of one; what fails stops only what needs it."""
+    """Do what is missing of all parts, or of one, as far as the time given allows; what fails stops only what needs it."""
+    until = time.monotonic() + 60 * minutes
     outcome, ledger, board = Outcome(), Ledger(), board or Board()
     parts = (only,) if only else PARTS
     if "notebooks" in parts:  # wrong parameters are known before the first run
         notebook_products(wanted, ledger, cell_seconds, in_place)
     try:
-        with Pool(jobs, scheduler, board) as pool, Pool(0, board=board) as here:
+        with Pool(jobs, scheduler, board, until) as pool, Pool(0, board=board, until=until) as here:
             if "runs" in parts:
                 make_runs(wanted, parts, pool, outcome, ledger)
             if "figures" in parts:
@@ -55,20 +59,26 @@ def study(
                     settle(wanted, planned, before, in_place, here, outcome, ledger)
     except KeyboardInterrupt:
         outcome.interrupted = True
+    except TimeIsUp:
+        outcome.out_of_time = True
     return outcome
 
 
 def make_runs(wanted: Wanted, parts: Sequence[str], pool: Pool, outcome: Outcome, ledger: Ledger) -> None:
-    """Train and test all runs; how long a test took is kept for the next plan."""
+    """Train and test all runs, each tested when it is trained; how long a test took is kept for the next plan."""
     runs, spared = wanted.runs(), wanted.spared(parts)
     tests = evaluation_jobs(runs, wanted.conditions, ledger, spared)
     by_name = {job.name: job.arguments for job in tests}
+    of_run: dict[str, list[Job]] = {}
+    for test in tests:
+        of_run.setdefault(test.after[0], []).append(test)
 
     def note(name: str, seconds: float) -> None:
         if name in by_name:
             ledger.note(tested(**by_name[name]), kind(**by_name[name]), seconds)
 
-    pool.do([*run_jobs(runs, spared), *tests], outcome, note)
+    trainings = run_jobs(runs, spared)
+    pool.do([job for run in trainings for job in (run, *of_run.get(run.name, ()))], outcome, note)
 
 
 def notebook_products(
@@ -169,8 +179,8 @@ def summary(outcome: Outcome) -> str:
     width = max((len(name) for _, name, _ in rows), default=0)
     lines = [f"{state:<9}{name:<{width}}  {why}" for state, name, why in rows]
     counts = f"{len(outcome.done)} done, {len(outcome.failed)} failed, {len(outcome.skipped)} skipped"
-    if outcome.interrupted:
-        counts += "; stopped. The same command goes on from here: nothing that is done is repeated"
+    if stopped := "time is up" if outcome.out_of_time else "stopped" if outcome.interrupted else "":
+        counts += f"; {stopped}. The same command goes on from here: nothing that is done is repeated"
     return "\n".join([*lines, counts])
 
 

@@ -4,6 +4,7 @@ A job whose worker was killed is started again (a run goes on from its checkpoin
 that need it.
 """
 
+import math
 import os
 import time
 import uuid
@@ -20,6 +21,10 @@ from rgbd_lib.errors import UserError
 Note = Callable[[str, float], None]
 FEW = 4  # names that are listed; more are counted
 TICK = 1.0  # seconds between two looks at what is running
+
+
+class TimeIsUp(Exception):
+    """The time that was given has passed; what is running is cut off, and goes on the next time."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Outcome:
     skipped: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)  # of those done now
     interrupted: bool = False
+    out_of_time: bool = False
 
     def blocks(self, job: Job) -> str | None:
         """Return the name of a job that failed and that this one needs."""
@@ -54,9 +60,13 @@ class Pool:
     """Workers, started when there is something to do: 0 = none, this process does everything itself."""
 
     def __init__(
-        self, jobs: int | None = None, scheduler: str | None = None, board: Board | None = None
+        self,
+        jobs: int | None = None,
+        scheduler: str | None = None,
+        board: Board | None = None,
+        until: float = math.inf,  # of the monotonic clock
     ) -> None:
-        self.jobs, self.scheduler, self.board = jobs, scheduler, board or Board()
+        self.jobs, self.scheduler, self.board, self.until = jobs, scheduler, board or Board(), until
         self.cluster: object = None
         self.client: Client | None = None
         self.topic = f"rgbd-{uuid.uuid4().hex}"  # a scheduler may have other guests
@@ -104,18 +114,24 @@ class Pool:
         if not todo.waiting:
             return
         if self.jobs == 0 and not self.scheduler:
-            while job := todo.next():
+            while self.in_time() and (job := todo.next()):
                 todo.settle(job, lambda job=job: measured(job))
             return
         self.start(len(todo.waiting))
         running: dict[Future, Job] = {}
-        while todo.waiting or running:
+        while self.in_time() and (todo.waiting or running):
             while (self.scheduler or len(running) < self.limit) and (job := todo.next()):
                 running[self.submit(job, rank=len(jobs) - len(todo.waiting))] = job
             for future in self.finished(running):
                 todo.settle(running.pop(future), future.result)
             count = len(self.client.nthreads()) if self.scheduler else self.limit
             self.board.status(todo.status(self.started, count))
+
+    def in_time(self) -> bool:
+        """Return True until the time is up, which ends everything."""
+        if time.monotonic() > self.until:
+            raise TimeIsUp
+        return True
 
     def submit(self, job: Job, rank: int) -> Future:
         """Hand a job to the workers."""

@@ -22,6 +22,13 @@ def fail() -> None:
     raise UserError("depth.png is missing")
 
 
+def rest(folder: Path, seconds: float) -> None:
+    """Do nothing for a while, then say that it was a whole while."""
+    (folder / "begun").touch()
+    time.sleep(seconds)
+    (folder / "ended").touch()
+
+
 def divide() -> int:
     """Fail as a mistake of the code does."""
     return 1 // 0

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from study_jobs import die, divide, fail, train, write
+from study_jobs import die, divide, fail, rest, train, write
 
 from rgbd_lib import checkpoint, runs, workers
 from rgbd_lib.board import Board
 from rgbd_lib.errors import UserError
-from rgbd_lib.scheduling import Job, Outcome, Pool, Todo
+from rgbd_lib.scheduling import Job, Outcome, Pool, TimeIsUp, Todo
 
 SETTINGS = {"epochs": 12, "size": (32, 48), "batch": 2, "width": 0.125, "scenes": None, "precision": "fp32"}
 
@@ -183,6 +183,35 @@ def test_without_workers_this_process_does_it_all(tmp_path, capsys):
     assert read(tmp_path, "a")[0] == str(os.getpid())
     assert alone.client is None
     assert "FAILED   bad: depth.png is missing" in said(capsys)
+
+
+def test_what_runs_is_cut_off_when_the_time_is_up(tmp_path, monkeypatch):
+    outcome, ended = Outcome(), []
+    kill = workers.kill
+    monkeypatch.setattr(workers, "kill", lambda cluster: ended.append(1) or kill(cluster))
+    jobs = [Job("long", rest, {"folder": tmp_path, "seconds": 600}), Job("never", fail, {}, ("long",))]
+    begun, hurried = time.monotonic(), Pool(1)
+    monkeypatch.setattr(hurried.board, "status", lambda _: hurry(hurried, tmp_path))
+    with pytest.raises(TimeIsUp), hurried:
+        hurried.do(jobs, outcome)
+    assert time.monotonic() - begun < 120
+    assert ended == [1]
+    assert (outcome.done, outcome.failed) == ([], {})
+    assert not (tmp_path / "ended").exists()
+
+
+def hurry(pool: Pool, folder: Path) -> None:
+    """Let the time be up as soon as the first job has begun."""
+    if (folder / "begun").exists():
+        pool.until = 0.0
+
+
+def test_without_workers_nothing_begins_when_the_time_is_up(tmp_path):
+    outcome = Outcome()
+    with pytest.raises(TimeIsUp), Pool(0, until=time.monotonic() - 1) as late:
+        late.do([Job("first", write, {"folder": tmp_path, "name": "a"})], outcome)
+    assert outcome.done == []
+    assert not (tmp_path / "a").exists()
 
 
 def test_nothing_to_do_starts_nothing(monkeypatch):

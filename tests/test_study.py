@@ -21,7 +21,7 @@ from rgbd_lib import batch, kept, methods, notebook_source, notebooks, paths, ru
 from rgbd_lib.__main__ import app
 from rgbd_lib.errors import UserError
 from rgbd_lib.ledger import Ledger, content
-from rgbd_lib.scheduling import Job, Outcome
+from rgbd_lib.scheduling import Job, Outcome, TimeIsUp
 from rgbd_lib.study import Product
 from rgbd_lib.wanted import Wanted, parse_lightings, parse_numbers, portable
 
@@ -171,6 +171,26 @@ def test_conditions_are_tested_after_the_training_and_only_once(home):
     study.tested(run, "missing").unlink()  # as if killed in between
     assert "1 of 2 done; 1 to do, about" in batch.plan_text(asked, "runs", 1)  # timed once
     assert list(batch.study(asked, only="runs", jobs=0).seconds) == ["rgb seed 4 mixed missing"]
+
+
+def test_a_run_is_tested_before_the_next_is_trained_and_the_time_may_be_up(home, monkeypatch):
+    wanted = Wanted.parse("smoke", "rgb,mid", "0", "mixed", str(home / "data"), "missing")
+    asked = []
+
+    def do(pool, jobs, outcome, note):
+        asked.extend(job.name for job in jobs)
+        raise TimeIsUp
+
+    monkeypatch.setattr(batch.Pool, "do", do)
+    outcome = batch.study(wanted, only="runs", jobs=0)
+    assert asked == [
+        "rgb seed 0 mixed",
+        "rgb seed 0 mixed missing",
+        "mid seed 0 mixed",
+        "mid seed 0 mixed missing",
+    ]
+    assert outcome.out_of_time
+    assert "time is up. The same command goes on from here" in batch.summary(outcome)
 
 
 def test_the_plan_knows_what_was_timed():

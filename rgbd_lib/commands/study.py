@@ -1,5 +1,6 @@
 """``rgbd study`` and ``rgbd report``: every run, table, figure and notebook."""
 
+import math
 import os
 from typing import Annotated
 
@@ -34,6 +35,9 @@ def study(
     ] = None,
     only: Annotated[str | None, typer.Option(help="One part alone: runs, figures or notebooks.")] = None,
     cell_minutes: Annotated[float, typer.Option(min=0.01, help="Longest time for a notebook's cell.")] = 30,
+    minutes: Annotated[
+        float, typer.Option(min=0.01, help="Stop after this time; the same command goes on from there.")
+    ] = math.inf,
     afresh: Annotated[
         bool,
         typer.Option(
@@ -56,7 +60,10 @@ def study(
     if dry_run:
         typer.echo(batch.plan_text(wanted, only, jobs))
         return
-    end(batch.study(wanted, only=only, jobs=jobs, scheduler=scheduler, cell_seconds=60 * cell_minutes))
+    outcome = batch.study(
+        wanted, only=only, jobs=jobs, scheduler=scheduler, cell_seconds=60 * cell_minutes, minutes=minutes
+    )
+    end(outcome)
 
 
 def report() -> None:
