@@ -125,7 +125,7 @@ def loop_rates(name: str, material: Material, recipe: Recipe, chosen: machine.Ma
     inputs = normalise(constant, material.stats)
     target = Target(constant.label, constant.lighting)
 
-    def bare(_: int) -> None:
+    def step(_: int) -> None:
         with chosen.autocast():
             output = trainer.forward(*inputs, target)
         loss = trainer.loss(output.logits, constant.label)
@@ -140,15 +140,15 @@ def loop_rates(name: str, material: Material, recipe: Recipe, chosen: machine.Ma
         for _ in range(steps):
             trainer.step(next(stream))
 
-    def recorded(_: int) -> None:
+    def bare(_: int) -> None:
+        recording = getattr(trainer, "recording", None)
         for _ in range(steps):
-            trainer.recording.graph.replay()
+            recording.graph.replay() if recording else step(0)
 
     # A step on a GPU is too short to be timed alone, and every so often it makes the samples of the next ones.
     steps = 40 if chosen.kind == "cuda" else 1
     for work in (loop, bare, loop, bare):  # memory and compiled kernels are there from now on
         work(0)
-    bare = recorded if getattr(trainer, "recording", None) else bare
     spent = [(seconds(loop, chosen.device), seconds(bare, chosen.device)) for _ in range(STEPS)]
     of_loop, of_bare = np.median(spent, axis=0)  # in turn, so that a drifting machine touches both
     return steps * recipe.batch / float(of_loop), steps * recipe.batch / float(of_bare)

@@ -2,14 +2,16 @@
 
 The loop is ``training.Trainer``'s, and so is every number but for rounding. Three things are done in other portions:
 a step is recorded once as a CUDA graph and then started as a whole; the samples of many steps are gathered and
-augmented at once; the validation scenes stay on the device, normalised, as one batch. Checkpoints are written every few
-seconds instead of every epoch, which may last a few hundredths of one.
+augmented at once; the validation scenes stay on the device, normalised, in a few large batches. Checkpoints are written
+every few seconds instead of every epoch, which may last a few hundredths of one; either kind of trainer takes up those
+of the other.
 """
 
 import copy
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 
@@ -21,6 +23,7 @@ from torch.optim import AdamW, Optimizer
 from rgbd_lib import checkpoint, distributed
 from rgbd_lib.datasets.base import Sample
 from rgbd_lib.datasets.batches import Batches, normalise
+from rgbd_lib.errors import UserError
 from rgbd_lib.machine import Machine
 from rgbd_lib.metrics import confusions, miou
 from rgbd_lib.progress import Progress
@@ -28,9 +31,10 @@ from rgbd_lib.recipe import Recipe
 from rgbd_lib.training import Trainer
 
 AHEAD = 2**23  # pixels whose samples are made at once
+KEPT = 2**26  # pixels of validation pictures that may stay on the device, at 24 bytes each
 WARM_UP = 3  # steps before the recording: they fill the optimizer's state and the libraries' workspaces
 PATIENCE = 15.0  # seconds between two checkpoints: what a killed run may lose
-BEST = "best.safetensors"
+BEST = "best.safetensors"  # of the weights that the parent calls the best
 
 
 def trainer(machine: Machine, recipe: Recipe) -> type[Trainer]:
@@ -81,6 +85,7 @@ class GraphTrainer(Trainer):
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)
         self.batches = Ahead(self.batches)
+        self.schedule.base_lrs = [float(rate) for rate in self.schedule.base_lrs]
         self.steps = 0  # made in this sitting
         self.recording: Recording | None = None
         self.validation: list[tuple[Tensor, Tensor, Tensor]] = []  # rgb, depth, label
@@ -109,7 +114,13 @@ class GraphTrainer(Trainer):
         if self.machine.kind != "cuda" or self.steps <= WARM_UP or not usual:
             return super().step(sample)
         if self.recording is None:
-            self.recording = self.record(sample)
+            try:
+                self.recording = self.record(sample)
+            except RuntimeError as error:  # from here on the device's state cannot be relied on
+                raise UserError(
+                    f"a step of {type(self.model).__name__} cannot be recorded as a CUDA graph "
+                    f"({str(error).splitlines()[0]}); RGBD_CUDA_GRAPHS=off trains by plain steps"
+                ) from error
         loss = self.recording.replay(sample)
         self.schedule.step()
         return loss
@@ -117,15 +128,15 @@ class GraphTrainer(Trainer):
     def record(self, sample: Sample) -> Recording:
         """Write down what a step does, without doing it."""
         place = Sample(**{name: value.clone() for name, value in vars(sample).items()})
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(self.machine.device)
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             loss = self.update(place)
         return Recording(graph, place, loss)
 
     def update(self, sample: Sample) -> Tensor:
         """Change the weights by one batch; nothing here waits for the device or depends on what is in the batch."""
-        share = 1 / len(sample.label)
-        loss = sum(self.backward(part, share * len(part.label)) for part in sample.parts(self.micro))
+        parts = sample.parts(self.micro)
+        loss = sum(self.backward(part, len(part.label) / len(sample.label)) for part in parts)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip, foreach=True)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -151,6 +162,9 @@ class GraphTrainer(Trainer):
     @torch.inference_mode()
     def validate(self) -> float:
         """Return the strict mIoU over the validation scenes, each under a fixed few of the training lightings."""
+        height, width = self.material.cache.size
+        if self.recipe.val_lights * len(self.material.splits["val"]) * height * width > KEPT:
+            return super().validate()
         self.model.eval()
         self.validation = self.validation or list(self.shown())
         matrix = 0
@@ -172,16 +186,19 @@ class GraphTrainer(Trainer):
             ]
         )
         for part in pairs.split(8 * self.recipe.batch):
-            sample = self.batches.batches.store.gather(*part.numpy().T)
+            sample = self.batches.many.store.gather(*part.numpy().T)
             yield *normalise(sample, self.material.stats), sample.label
 
     # -- the whole run ----------------------------------------------------------------------------
 
     def run(self, **options: object) -> pd.DataFrame:
         """Train to the last epoch, from the last checkpoint if there is one; return the history."""
-        history = super().run(**options)
+        try:
+            with torch.cuda.device(self.machine.device) if self.machine.kind == "cuda" else nullcontext():
+                history = super().run(**options)
+        finally:
+            self.recording, self.validation = None, []  # their memory is for the next run
         self.write_best()
-        self.recording, self.validation = None, []  # their memory is for the next run
         return history
 
     def keep(self, name: str) -> None:
@@ -200,14 +217,26 @@ class GraphTrainer(Trainer):
 
     def save(self) -> None:
         """Write a checkpoint, and the best weights so far before it, if the last one is some seconds old."""
-        if time.monotonic() - self.written >= PATIENCE:
-            self.write_best()
+        if time.monotonic() - self.written < PATIENCE:
+            return
+        self.write_best()
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.schedule._last_lr = [float(rate) for rate in rates]
+        self.on_device([float(rate) for rate in rates], False)  # as the parent would write it
+        try:
             super().save()
-            self.written = time.monotonic()
+        finally:
+            self.on_device(rates, self.machine.kind == "cuda")
+        self.written = time.monotonic()
 
     def resume(self) -> None:
         """Take up the last checkpoint, if there is one; the rate goes back to the device."""
         super().resume()
-        for group in self.optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"] = group["lr"].to(self.machine.device)
+        if self.machine.kind == "cuda":
+            rates = [group["lr"] for group in self.optimizer.param_groups]
+            self.on_device([torch.tensor(float(rate), device=self.machine.device) for rate in rates], True)
+
+    def on_device(self, rates: Sequence[float | Tensor], capturable: bool) -> None:
+        """Give the optimizer its rates, and say whether a graph may record it."""
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group.update(lr=rate, capturable=capturable)

@@ -25,7 +25,7 @@ from rgbd_lib.metrics import confusions
 from rgbd_lib.progress import Progress
 
 # Times eight lightings: about a training batch on a processor; a GPU is asked for more, it has to be told less often.
-SCENES_AT_ONCE = {"cpu": 2, "cuda": 8, "mps": 2}
+SCENES_AT_ONCE = {"cuda": 8}
 Votes = Callable[[Output], Mapping[str, Tensor]]  # which logits of an answer are scored, by name
 
 
@@ -128,7 +128,7 @@ def evaluate(
 
 def portions(positions: np.ndarray, machine: Machine) -> Iterator[np.ndarray]:
     """Yield the scenes as many at a time as suits the machine."""
-    step = SCENES_AT_ONCE[machine.kind]
+    step = SCENES_AT_ONCE.get(machine.kind, 2)
     return (positions[start : start + step] for start in range(0, len(positions), step))
 
 

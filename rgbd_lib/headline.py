@@ -110,8 +110,10 @@ def agreement(results: Results, other: Results) -> str:
     pairs = {
         name: (verdict(compare(results, name, "rgb")), verdict(compare(other, name, "rgb")))
         for name in fused(results)
-        if name in other.matrices
+        if {name, "rgb"} <= set(other.matrices)
     }
+    if not pairs:
+        return f"No fusion can be compared with the smaller study, profile {other.profile}."
     differ = [
         f"{methods.get(n).title} ({here}; there {there})"
         for n, (here, there) in pairs.items()

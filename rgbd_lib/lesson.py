@@ -81,9 +81,15 @@ def stored(methods: Sequence[str], least: str = "smoke") -> Results | None:
 
     One that has them with all its seeds comes before a larger one that is not finished.
     """
-    there = [tables.load(n) for n in larger(least) if (paths.results() / n / "matrices.npz").exists()]
-    there = [found for found in there if set(methods) <= set(found.matrices)]
-    return next((found for found in there if finished(found, methods)), there[0] if there else None)
+    begun = None
+    for name in larger(least):
+        if (paths.results() / name / "matrices.npz").exists():
+            found = tables.load(name)
+            if set(methods) <= set(found.matrices):
+                if finished(found, methods):
+                    return found
+                begun = begun or found
+    return begun
 
 
 def finished(found: Results, methods: Sequence[str]) -> bool:

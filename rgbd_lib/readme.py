@@ -48,15 +48,16 @@ def folded(results: Results) -> list[str]:
 
 
 def begun(results: Results) -> list[str]:
-    """Return what larger studies have so far, and their scores seed by seed, folded."""
+    """Return what larger studies of the same data have so far, and their scores seed by seed, folded."""
     there = [n for n in larger(results.profile)[:-1] if (paths.results() / n / stored.MAIN).exists()]
-    return [text for name in there for text in so_far(tables.load(name))]
+    found = [stored.load(name, partial=True) for name in there]
+    return [text for one in found if one.data == results.data for text in so_far(one)]
 
 
 def so_far(results: Results) -> list[str]:
     """Return the scores of a study that lacks seeds: too few for intervals that would say much."""
     table, planned = claims.scores(results), profile_of(results.profile)
-    if table.empty:
+    if table.empty or "rgb" not in table:
         return []
     ahead = [methods.get(n).title for n in headline.fused(results) if (table[n] > table.rgb).all()]
     cells = {methods.get(n).title: [f"{100 * score:.1f}" for score in table[n]] for n in table}
@@ -79,16 +80,20 @@ def so_far(results: Results) -> list[str]:
 
 
 def waiting(results: Results) -> list[str]:
-    """Return who stands in the shorter study alone, and its table, folded; nothing if nobody does."""
+    """Return who lacks seeds of this study or stands in the shorter one alone, and the latter's table, folded."""
     brief = lengths.shorter(results.profile)
-    there = tables.load(brief).matrices if brief else ()
-    names = [methods.get(n).title for n in there if n not in results.matrices]
-    if not brief or not names:
+    there = {
+        *stored.load(results.profile, partial=True).matrices,
+        *(tables.load(brief).matrices if brief else ()),
+    }
+    names = [methods.get(n).title for n in methods.names() if n in there - set(results.matrices)]
+    if not names:
         return []
-    return [
-        f"Not yet trained at this length with all seeds, and therefore not in this table: {'; '.join(names)}.",
-        f"<details><summary>All methods, trained shorter: profile {brief}</summary>\n\n{scores(brief)}\n\n</details>",
-    ]
+    said = (
+        f"Not yet trained at this length with all seeds, and therefore not in this table: {'; '.join(names)}."
+    )
+    table = f"<details><summary>All methods, trained shorter: profile {brief}</summary>\n\n{{}}\n\n</details>"
+    return [said, table.format(scores(brief))] if brief else [said]
 
 
 def scores(profile: str) -> str:

@@ -126,6 +126,11 @@ class Record:
 
     def model(self, weights: str = "best", device: str = "cpu") -> nn.Module:
         """Return the trained model in evaluation mode."""
+        if not self.has_weights:
+            raise UserError(
+                f"{self.folder} has scores but no weights: it was brought from another machine. Bring its "
+                f"{weights}.safetensors as well, or delete the folder: then the run is made here"
+            )
         parameters = self.info["parameters"]
         model = methods.build(
             self.info["parameters"]["method"],

@@ -1,5 +1,6 @@
 """The trainer for a GPU makes the same steps from the same samples; what it records must not wait for the device."""
 
+import math
 from itertools import islice
 
 import numpy as np
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rgbd_lib import checkpoint, cuda, losses, machine, methods, sweeps
+from rgbd_lib.errors import UserError
 from rgbd_lib.recipe import Recipe
 from rgbd_lib.training import Trainer
 from tests.small_models import CLASSES, images, make, target
@@ -42,7 +44,7 @@ def test_batches_made_ahead_are_the_same(tmp_path, pixels):
                 torch.testing.assert_close(getattr(b, name), value, rtol=0, atol=1e-6)
 
 
-def test_a_last_batch_that_is_dropped_is_not_made(tmp_path):
+def test_a_last_batch_that_is_dropped_is_not_trained_on(tmp_path):
     plain = trainer(tmp_path, chosen=FP32, batch=4, **PLAIN)  # six scenes
     found = list(cuda.Ahead(plain.batches).epoch(0))
     assert [len(sample.label) for sample in found] == [4]
@@ -67,18 +69,73 @@ def test_the_validation_scenes_are_shown_under_the_same_lightings(tmp_path):
     assert graph.validate() == plain.validate()
 
 
+def stop_after(run, epochs, monkeypatch):
+    """Let a run end as if killed behind the checkpoint of an epoch."""
+    save = run.save
+
+    def killed():
+        save()
+        if len(run.history) == epochs:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "save", killed)
+
+
+@pytest.mark.parametrize("micro", [1, 2])
+def test_what_is_recorded_is_a_step_but_for_the_schedule(tmp_path, micro):
+    plain, graph = trainer(tmp_path, chosen=FP32, **PLAIN), graph_trainer(tmp_path)
+    plain.micro = graph.micro = micro
+    sample = next(plain.batches.epoch(0))
+    for run in (plain, graph):
+        run.model.train()
+    loss = plain.step(sample)
+    torch.testing.assert_close(graph.update(sample), loss)
+    states = plain.model.state_dict(), graph.model.state_dict()
+    for key in states[0]:
+        torch.testing.assert_close(states[1][key], states[0][key])
+    assert (plain.schedule.last_epoch, graph.schedule.last_epoch) == (1, 0)
+
+
+def test_a_step_that_cannot_be_recorded_says_how_to_do_without(tmp_path, monkeypatch):
+    run = graph_trainer(tmp_path)
+    sample = next(run.batches.epoch(0))
+    run.machine, run.steps = machine.Machine("cuda", "fp32", compiled=False), cuda.WARM_UP
+
+    def refuse(_):
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    monkeypatch.setattr(run, "record", refuse)
+    with pytest.raises(
+        UserError, match=r"RGBOnly.*\(operation not permitted.*capturing\); RGBD_CUDA_GRAPHS=off"
+    ):
+        run.step(sample)
+
+
+def test_a_checkpoint_is_written_as_the_parent_would(tmp_path):
+    run = graph_trainer(tmp_path)
+    (group,) = run.optimizer.param_groups
+    group.update(lr=torch.tensor(0.25), capturable=True)
+    run.history, run.written = [{"epoch": 0, "val_miou": 0.5}], -math.inf
+    run.save()
+    state = torch.load(checkpoint.latest(tmp_path) / "state.pt", weights_only=True)
+    (written,) = state["optimizer"]["param_groups"]
+    assert (written["lr"], written["capturable"]) == (0.25, False)
+    assert all(type(rate) is float for key in ("base_lrs", "_last_lr") for rate in state["schedule"][key])
+    assert isinstance(group["lr"], torch.Tensor)
+
+
+def test_many_validation_scenes_are_not_kept_on_the_device(tmp_path, monkeypatch):
+    plain, graph = trainer(tmp_path, chosen=FP32, **PLAIN), graph_trainer(tmp_path)
+    monkeypatch.setattr(cuda, "KEPT", 2 * 2 * 32 * 48 - 1)
+    assert graph.validate() == plain.validate()
+    assert graph.validation == []
+
+
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(cuda, "PATIENCE", 0.0)
     whole = graph_trainer(tmp_path / "whole").run(quiet=True)
     broken = graph_trainer(tmp_path / "broken")
-    save = broken.save
-
-    def killed():
-        save()
-        if len(broken.history) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(broken, "save", killed)
+    stop_after(broken, 2, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         broken.run(quiet=True)
     assert checkpoint.latest(tmp_path / "broken").name == "checkpoint-0002"
@@ -95,8 +152,9 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch):
 def test_checkpoints_wait_until_the_last_one_is_old(tmp_path, monkeypatch):
     written = []
     monkeypatch.setattr(checkpoint, "save", lambda *args: written.append(args[1]))
+    monkeypatch.setattr(cuda, "PATIENCE", math.inf)
     graph_trainer(tmp_path).run(quiet=True)
-    assert not written  # four epochs take less than the time between two
+    assert not written
     assert (tmp_path / "best.safetensors").exists()
     assert (tmp_path / "last.safetensors").exists()
 
@@ -177,20 +235,49 @@ def test_what_waits_is_noticed():
     assert set(waits.found) == {"index", "_local_scalar_dense", "lift_fresh"}
 
 
+def gpu_trainer(kind, folder, name="rgb", **settings):
+    """A trainer of a kind on the GPU, in float32; the rate stays high for some dozens of steps."""
+    data = material(folder)
+    teachers = {n: methods.build(n, data.classes, width=0.125) for n in methods.get(name).requires}
+    model = methods.build(name, data.classes, width=0.125, seed=0, teachers=teachers)
+    usual = {"size": (32, 48), "batch": 2, "width": 0.125, "lr": 1e-3, "epochs": 40}
+    recipe = Recipe.of("smoke", usual | settings)
+    return kind(model, data, recipe, machine.choose("cuda", "fp32"), seed=0, folder=folder)
+
+
+def flat(model):
+    return torch.cat([value.detach().double().flatten().cpu() for value in model.state_dict().values()])
+
+
 @needs_gpu
 @pytest.mark.parametrize("name", methods.names())
-def test_a_recorded_step_does_what_a_step_does(name, tmp_path):
-    data, results = material(tmp_path), []
-    chosen = machine.choose("cuda", "fp32")
+def test_recorded_steps_change_weights_and_statistics_as_steps_do(name, tmp_path):
+    ends = []
     for kind in (Trainer, cuda.GraphTrainer):
-        teachers = {n: methods.build(n, data.classes, width=0.125) for n in methods.get(name).requires}
-        model = methods.build(name, data.classes, width=0.125, seed=0, teachers=teachers)
-        recipe = Recipe.of("smoke", {"size": (32, 48), "batch": 2, "width": 0.125, "lr": 1e-3})
-        run = kind(model, data, recipe, chosen, seed=0, folder=tmp_path)
+        run = gpu_trainer(kind, tmp_path, name)
         run.model.train()
         torch.manual_seed(0)
-        samples = [s for e in range(4) for s in run.batches.epoch(e)]
-        results.append([float(run.step(sample)) for sample in islice(samples, 8)])
-    drawn = any("dropout" in type(m).__name__.lower() and m.p for m in run.model.modules())
+        start = flat(run.model)
+        for sample in islice((s for e in range(9) for s in run.batches.epoch(e)), 3 * cuda.WARM_UP):
+            run.step(sample)
+        ends.append(flat(run.model))
     assert run.recording is not None
-    np.testing.assert_allclose(results[1], results[0], rtol=0.5 if drawn or name == "middrop" else 0.05)
+    moved, apart = (ends[0] - start).norm(), (ends[1] - ends[0]).norm()
+    drawn = any("dropout" in type(m).__name__.lower() and m.p for m in run.model.modules())
+    assert 0 < apart < (1.0 if drawn or name == "middrop" else 0.2) * moved
+
+
+@needs_gpu
+@pytest.mark.parametrize("first", [Trainer, cuda.GraphTrainer])
+@pytest.mark.parametrize("second", [Trainer, cuda.GraphTrainer])
+def test_either_kind_goes_on_from_a_checkpoint_of_the_other(first, second, tmp_path, monkeypatch):
+    monkeypatch.setattr(cuda, "PATIENCE", 0.0)
+    whole = gpu_trainer(Trainer, tmp_path / "whole", epochs=4).run(quiet=True)
+    broken = gpu_trainer(first, tmp_path / "broken", epochs=4)
+    stop_after(broken, 2, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        broken.run(quiet=True)
+    found = gpu_trainer(second, tmp_path / "broken", epochs=4).run(quiet=True)
+    assert found.dtypes.astype(str).to_dict() == whole.dtypes.astype(str).to_dict()
+    np.testing.assert_allclose(found.lr, whole.lr, rtol=1e-5)
+    np.testing.assert_allclose(found.loss, whole.loss, rtol=0.05)

@@ -42,6 +42,7 @@ def test_who_waits_for_seeds_is_named_and_shown_with_the_shorter_training(monkey
     short, long = made({"rgb": 0.5, "mid": 0.6, "cen": 0.4}), made({"rgb": 0.6, "mid": 0.7})
     monkeypatch.setattr(readme.lengths, "shorter", lambda profile: "laptop")
     monkeypatch.setattr(readme.tables, "load", {"laptop": short, "overnight": long}.__getitem__)
+    monkeypatch.setattr(readme.stored, "load", lambda profile, partial: long)
     monkeypatch.setattr(readme, "scores", lambda profile: f"table of {profile}")
     said, folded = readme.waiting(replace(long, profile="overnight"))
     assert said.endswith(": Channel exchanging.")
@@ -50,6 +51,9 @@ def test_who_waits_for_seeds_is_named_and_shown_with_the_shorter_training(monkey
     assert readme.waiting(replace(long, profile="overnight")) == []
     monkeypatch.setattr(readme.lengths, "shorter", lambda profile: None)
     assert readme.waiting(replace(long, profile="overnight")) == []
+    monkeypatch.setattr(readme.stored, "load", lambda profile, partial: short)
+    (said,) = readme.waiting(replace(long, profile="overnight"))
+    assert said.endswith(": Channel exchanging.")  # begun, without all seeds
 
 
 def test_the_next_smaller_study_of_the_same_data_is_folded_away(
@@ -76,7 +80,7 @@ def test_a_larger_study_that_lacks_seeds_is_told_seed_by_seed(
 ):
     monkeypatch.setattr(readme.paths, "results", lambda: tmp_path)
     larger = replace(made({"rgb": 0.5, "depth": 0.4, "mid": 0.6, "late": 0.3}), profile="full", seeds={})
-    monkeypatch.setattr(readme.tables, "load", {"full": larger}.__getitem__)
+    monkeypatch.setattr(readme.stored, "load", lambda profile, partial: {"full": larger}[profile])
     here = replace(larger, profile="overnight")
     assert readme.begun(here) == []
     (tmp_path / "full").mkdir()
@@ -86,3 +90,5 @@ def test_a_larger_study_that_lacks_seeds_is_told_seed_by_seed(
     assert said.endswith("Ahead of RGB alone with each of them: Mid fusion.")
     assert "| method | seed 0 | seed 1 |\n|---|---|---|\n| RGB only | 33.3 | 33.3 |" in folded
     assert readme.begun(larger) == []  # shown itself
+    assert readme.begun(replace(here, data="other")) == []
+    assert readme.so_far(replace(larger, matrices={"mid": larger.matrices["mid"]})) == []  # beside whom?

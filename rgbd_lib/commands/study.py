@@ -36,7 +36,11 @@ def study(
     only: Annotated[str | None, typer.Option(help="One part alone: runs, figures or notebooks.")] = None,
     cell_minutes: Annotated[float, typer.Option(min=0.01, help="Longest time for a notebook's cell.")] = 30,
     minutes: Annotated[
-        float, typer.Option(min=0.01, help="Stop after this time; the same command goes on from there.")
+        float,
+        typer.Option(
+            min=0.01,
+            help="Stop after this time, as asked (exit code 0); the same command goes on from there.",
+        ),
     ] = math.inf,
     afresh: Annotated[
         bool,
