@@ -54,7 +54,7 @@ def test_what_cannot_work_is_refused(settings, message):
 
 
 def test_an_unknown_profile_lists_the_known_ones():
-    with pytest.raises(UserError, match="Known: full, laptop, overnight, quick, smoke"):
+    with pytest.raises(UserError, match="Known: frame, full, laptop, overnight, quick, smoke"):
         Recipe.of("fast")
 
 
