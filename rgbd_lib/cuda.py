@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
 import pandas as pd
@@ -145,12 +146,13 @@ class GraphTrainer(Trainer):
     def scene_class(self, sample: Sample) -> Tensor | None:
         """Return the scene class of each image, from a table that is on the device already."""
         known = self.material.dataset.scene_classes
-        if not known:
-            return None
-        if not hasattr(self, "scene_classes"):
-            names = self.material.cache.scenes
-            self.scene_classes = torch.tensor([known[s] for s in names], device=sample.scene.device)
-        return self.scene_classes[sample.scene]
+        return self.scene_classes[sample.scene] if known else None
+
+    @cached_property
+    def scene_classes(self) -> Tensor:
+        """Return the scene class of every cached scene; made before a step is recorded, by the first one."""
+        known, scenes = self.material.dataset.scene_classes, self.material.cache.scenes
+        return torch.tensor([known[s] for s in scenes], device=self.machine.device)
 
     # -- one epoch --------------------------------------------------------------------------------
 

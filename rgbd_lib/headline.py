@@ -105,27 +105,6 @@ def sentences(results: Results) -> list[str]:
     return [*lines, leader(results), scale]
 
 
-def agreement(results: Results, other: Results) -> str:
-    """Return how many fusions stand to RGB alone as they do in another study of the same data, and who does not."""
-    pairs = {
-        name: (verdict(compare(results, name, "rgb")), verdict(compare(other, name, "rgb")))
-        for name in fused(results)
-        if {name, "rgb"} <= set(other.matrices)
-    }
-    if not pairs:
-        return f"No fusion can be compared with the smaller study, profile {other.profile}."
-    differ = [
-        f"{methods.get(n).title} ({here}; there {there})"
-        for n, (here, there) in pairs.items()
-        if here != there
-    ]
-    said = f"; not of {', '.join(differ)}" if differ else ""
-    return (
-        f"The smaller study, profile {other.profile}, says the same of {len(pairs) - len(differ)} of {len(pairs)} fusions "
-        f"beside RGB alone{said}."
-    )
-
-
 def floor(results: Results) -> float:
     """Return the mIoU (0..1) of calling every pixel background: what has to be learned begins above it."""
     truth = np.asarray(next(iter(results.matrices.values())))[0, :, 0].sum((0, -1))  # pixels per class

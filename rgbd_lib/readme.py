@@ -4,7 +4,7 @@ import re
 
 from rgbd_lib import claims, footprint, headline, lengths, methods, paths, specialists, stored, tables
 from rgbd_lib.errors import UserError
-from rgbd_lib.profiles import larger, smaller
+from rgbd_lib.profiles import larger
 from rgbd_lib.profiles import profile as profile_of
 from rgbd_lib.statistics import Results
 
@@ -19,32 +19,12 @@ def block(profile: str) -> str:
         *headline.sentences(results),
         claims.hypothesis_sentence(results),
         claims.luck_sentence(results),
-        *(headline.agreement(results, tables.load(name)) for name in second(results)),
         lengths.sentence(profile),
         claims.beyond_sentence(results),
         specialists.stored_sentence(),
     ]
     answer = "\n".join(f"- {sentence}" for sentence in said)
-    return "\n\n".join(
-        [BEGIN, picture, answer, scores(profile), *folded(results), *waiting(results), *begun(results), END]
-    )
-
-
-def second(results: Results) -> list[str]:
-    """Return the next smaller profile with results of the same data and another picture or network, if there is one."""
-    alike = lengths.shorter(results.profile)
-    there = [
-        p for p in smaller(results.profile) if (paths.results() / p / stored.MAIN).exists() and p != alike
-    ]
-    return [name for name in there if tables.load(name).data == results.data][:1]
-
-
-def folded(results: Results) -> list[str]:
-    """Return the table of that smaller study, folded."""
-    return [
-        f"<details><summary>The smaller study: profile {name}</summary>\n\n{scores(name)}\n\n</details>"
-        for name in second(results)
-    ]
+    return "\n\n".join([BEGIN, picture, answer, scores(profile), *waiting(results), *begun(results), END])
 
 
 def begun(results: Results) -> list[str]:

@@ -124,6 +124,15 @@ def test_a_checkpoint_is_written_as_the_parent_would(tmp_path):
     assert isinstance(group["lr"], torch.Tensor)
 
 
+def test_scene_classes_are_those_of_the_parent(tmp_path):
+    plain, graph = trainer(tmp_path, chosen=FP32, **PLAIN), graph_trainer(tmp_path)
+    sample = next(plain.batches.epoch(0))
+    assert graph.scene_class(sample) is plain.scene_class(sample) is None
+    for run in (plain, graph):
+        run.material.dataset.scene_classes.update({s: int(s) % 4 for s in run.material.cache.scenes})
+    assert torch.equal(graph.scene_class(sample), plain.scene_class(sample))
+
+
 def test_many_validation_scenes_are_not_kept_on_the_device(tmp_path, monkeypatch):
     plain, graph = trainer(tmp_path, chosen=FP32, **PLAIN), graph_trainer(tmp_path)
     monkeypatch.setattr(cuda, "KEPT", 2 * 2 * 32 * 48 - 1)

@@ -86,13 +86,3 @@ def test_the_largest_profile_with_results_is_shown(monkeypatch: pytest.MonkeyPat
         (tmp_path / profile / "matrices.npz").touch()
     monkeypatch.setattr(tables, "load", store.__getitem__)
     assert headline.stored("smoke") is store["laptop"]
-
-
-def test_two_studies_are_compared_by_what_they_say_of_each_fusion() -> None:
-    here = made({"rgb": 0.6, "depth": 0.5, "mid": 0.7, "late": 0.9, "se": 0.8}, spread=0.01)
-    there = made({"rgb": 0.6, "depth": 0.5, "mid": 0.5, "late": 0.8}, spread=0.01)
-    said = headline.agreement(here, there)  # se is not in both
-    assert said.endswith(
-        "the same of 1 of 2 fusions beside RGB alone; not of Mid fusion (ahead; there behind)."
-    )
-    assert headline.agreement(here, here).endswith("the same of 3 of 3 fusions beside RGB alone.")

@@ -56,25 +56,6 @@ def test_who_waits_for_seeds_is_named_and_shown_with_the_shorter_training(monkey
     assert said.endswith(": Channel exchanging.")  # begun, without all seeds
 
 
-def test_the_next_smaller_study_of_the_same_data_is_folded_away(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    monkeypatch.setattr(readme.paths, "results", lambda: tmp_path)
-    for name in ("laptop", "overnight"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "matrices.npz").touch()
-    here = replace(made({"rgb": 0.5}), profile="full")
-    there = {"overnight": replace(here, profile="overnight"), "laptop": replace(here, data="other")}
-    monkeypatch.setattr(readme.tables, "load", there.__getitem__)
-    monkeypatch.setattr(readme, "scores", lambda profile: f"table of {profile}")
-    assert readme.second(here) == ["overnight"]
-    assert "\n\ntable of overnight\n\n" in readme.folded(here)[0]
-    assert (
-        readme.folded(replace(here, profile="overnight")) == []
-    )  # other data; laptop is its shorter version
-    assert readme.folded(replace(here, profile="smoke")) == []
-
-
 def test_a_larger_study_that_lacks_seeds_is_told_seed_by_seed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):

@@ -1,5 +1,7 @@
 """What the light does: the seed study's four figures, with intervals and whole axes."""
 
+import math
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -75,7 +77,7 @@ def matrix(profile: str) -> Figure:
     names = ordered(list(single.method))
     tests = list(dict.fromkeys(single.condition))
     trained = sorted(single.trained_on.astype(int).unique())
-    top, columns = 100 * single.miou.max(), 2 if len(names) == 4 else min(3, len(names))
+    top, columns = 100 * single.miou.max(), min(3, math.isqrt(len(names) - 1) + 1)  # as square as may be
     rows = -(-len(names) // columns)
     drawing, grid = new(2.6 * rows + 0.5, nrows=rows, ncols=columns, squeeze=False, sharex=True, sharey=True)
     for axes, name in zip(grid.flat, names, strict=False):
